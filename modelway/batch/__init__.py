@@ -1,0 +1,1 @@
+"""Batch inference: stream, score, exactly once."""

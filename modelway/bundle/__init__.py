@@ -1,0 +1,1 @@
+"""The signed deployable. Serving reads it, so nothing heavy is imported here."""

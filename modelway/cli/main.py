@@ -1,0 +1,72 @@
+"""`modelway`: one command, one verb per station. A station's module is imported when it is called."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from modelway import __version__
+from modelway.cli.output import complain
+from modelway.errors import ModelwayError
+
+STATIONS = {
+    "demo": "Drive the whole loop on real loans and print what happened.",
+    "data": "Ingest, list, show, verify and compare data snapshots.",
+    "features": "Build training sets, materialise online features, check skew.",
+    "train": "Train, evaluate and register a challenger.",
+    "evaluate": "Show the evaluation of a registered model.",
+    "models": "List, promote, roll back and verify registered models.",
+    "optimize": "Export a model to ONNX and prove that it answers the same.",
+    "serve": "Serve a model behind the local gateway.",
+    "rollout": "Start, watch or abort a canary rollout.",
+    "loadtest": "Offer load to the gateway and hold it against the SLO.",
+    "monitor": "Drift, matured performance and what they ask for.",
+    "retrain": "Run continuous training: look, decide, train, roll out.",
+    "batch": "Score a folder of Parquet files, exactly once.",
+    "stack": "Apply stacks and see what they need.",
+    "usecase": "Write a new use case, or check one.",
+    "ui": "Start the pages: Prefect, MLflow and our reports.",
+    "doctor": "Say what this machine lacks and how to get it.",
+    "env": "Print the exports that make other tools use this checkout's stores.",
+}
+
+
+class Stations(click.Group):
+    """Commands that are imported only when one of them is called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Every station, in the order in which data flows."""
+        return list(STATIONS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """The station's command group, imported now."""
+        if name not in STATIONS:
+            return None
+        import typer  # noqa: PLC0415 - --help does without
+
+        return typer.main.get_command(import_module(f"modelway.cli.{name}").app)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the stations without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(STATIONS.items()))
+
+
+@click.command(cls=Stations, help="A tabular model the whole way round.")
+@click.version_option(__version__, prog_name="modelway")
+def command() -> None:
+    """Carry the stations."""
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line. Exit codes: 0 ok, 1 failed verdict, 2 usage, 3 infrastructure."""
+    try:
+        return command.main(args=argv, prog_name="modelway")
+    except ModelwayError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
