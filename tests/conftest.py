@@ -1,0 +1,25 @@
+"""Rules that hold for every test: Debian packages are asked for by marker, state never leaves the test's folder."""
+
+import os
+import shutil
+
+import pytest
+
+PROGRAMS = {"chromium": "chromium", "wrk": "wrk"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip a test whose Debian package is missing, and say which; under CI that is a failure instead."""
+    must_run = os.environ.get("MODELWAY_REQUIRE_APT") == "1"
+    for item in items:
+        for marker in item.iter_markers("apt"):
+            package = marker.args[0]
+            if shutil.which(PROGRAMS[package]) is None and not must_run:
+                item.add_marker(pytest.mark.skip(reason=f"needs Debian's {package}: apt-get install {package}"))
+
+
+@pytest.fixture(autouse=True)
+def _no_home_leak(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test that forgets to name a home gets an empty one, never the developer's."""
+    if "MODELWAY_HOME" not in os.environ:
+        monkeypatch.setenv("MODELWAY_HOME", str(tmp_path_factory.mktemp("home")))
