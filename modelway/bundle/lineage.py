@@ -1,0 +1,41 @@
+"""Where a model comes from: enough to make it again, and nothing that differs when it is."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat
+
+from modelway.contract import Frozen
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+class Lineage(Frozen):
+    """Data, code, seed and parameters of one training.
+
+    No clock time, host, run id or path stands here: the same training must give the same bytes.
+    """
+
+    use_case: str
+    snapshot_id: str
+    """Content id of the data snapshot."""
+    as_of: Annotated[AwareDatetime, AfterValidator(_in_utc)]
+    """What was known at this moment is all the model learnt from."""
+    kind: str
+    """Name of the fitter: `hgb`, `mlp`."""
+    params: Mapping[str, bool | int | FiniteFloat | str] = Field(default_factory=dict)
+    seed: int
+    git_commit: str | None = None
+    """None when the code did not come from a checkout."""
+    lock_sha256: str | None = None
+    """Hash of requirements.lock: the exact environment."""
+    training_set_sha256: str | None = None
+    training_rows: int | None = Field(default=None, ge=0)
+    window_months: int | None = Field(default=None, gt=0)
+    metrics: Mapping[str, FiniteFloat | None] = Field(default_factory=dict)
+    """Of the held-out evaluation; None where a metric is not defined on the rows."""
+    libraries: Mapping[str, str] = Field(default_factory=dict)
+    """Versions of the libraries that made the graph, by distribution name."""
