@@ -10,6 +10,10 @@ from modelway.contract import Frozen
 if TYPE_CHECKING:
     import polars as pl
 
+    Compute = Callable[[pl.LazyFrame], pl.LazyFrame]
+else:  # pydantic reads annotations at run time, and definitions should load without polars
+    Compute = Callable
+
 
 class Feature(Frozen):
     """One model input."""
@@ -31,7 +35,7 @@ class FeatureView(Frozen):
     features: tuple[Feature, ...] = Field(min_length=1)
     ttl_days: int = Field(gt=0)
     """A value older than this at the time of the row is missing, in training and online alike."""
-    compute: Callable[["pl.LazyFrame"], "pl.LazyFrame"] = Field(exclude=True, repr=False)
+    compute: Compute = Field(exclude=True, repr=False)
     """Snapshot rows -> one row per (entity, event_time): `entity`, `event_time`, `known_at`, features."""
 
 
