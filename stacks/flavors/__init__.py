@@ -1,0 +1,1 @@
+"""Our flavors of ZenML components."""
