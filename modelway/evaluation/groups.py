@@ -1,0 +1,141 @@
+"""The same metrics for parts of the rows: subgroups, to be fair to; periods, to see change."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from modelway.contract import Frozen
+from modelway.evaluation.record import Group, SliceReport
+from modelway.evaluation.scored import ScoredRows, aligned, group_statistics
+from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling, Statistic, bootstrap
+from modelway.stats.decisions import recall
+from modelway.stats.ranking import FloatArray
+
+MIN_GROUP_OUTCOMES = 10
+"""Of either kind: below that an AUC is an anecdote, and its interval covers too seldom."""
+
+MISSING = "(missing)"
+
+_MOST_PERIODS = 24
+_PERIODS: tuple[tuple[int, Callable[[int], str]], ...] = (
+    (1, lambda month: f"{1970 + month // 12}-{month % 12 + 1:02d}"),
+    (3, lambda month: f"{1970 + month // 12} Q{month % 12 // 3 + 1}"),
+    (12, lambda month: f"{1970 + month // 12}"),
+)
+
+
+class Grouping(Frozen):
+    """How groups are measured."""
+
+    sampling: Sampling
+    min_rows: int
+    """Smaller groups are listed, not judged."""
+
+    def of(self, name: str) -> "Grouping":
+        """The same with a seed of its own, so that adding a group does not move the others."""
+        seed = crc32(f"{self.sampling.seed}/{name}".encode())
+        return Grouping(sampling=self.sampling.model_copy(update={"seed": seed}), min_rows=self.min_rows)
+
+
+def _group(rows: ScoredRows, name: str, grouping: Grouping) -> Group:
+    positives = int(rows.y.sum())
+    enough = min(positives, rows.y.size - positives) >= MIN_GROUP_OUTCOMES
+    judged = rows.y.size >= grouping.min_rows and enough and rows.invalid == 0
+    found = (
+        bootstrap(group_statistics(rows), rows.y.size, grouping.of(name).sampling) if judged else _bare(rows)
+    )
+    return Group(name=name, rows=rows.y.size, positives=positives, judged=judged, metrics=found)
+
+
+def _bare(rows: ScoredRows) -> dict[str, Estimate]:
+    """What can be said of a group too small for more: no intervals, no ranking."""
+    if rows.invalid or not rows.y.size:
+        return {}
+    names = {"base_rate": rows.y, "mean_score": rows.scores, "selection_rate": rows.flagged}
+    return {name: Estimate(value=float(values.mean())) for name, values in names.items()}
+
+
+def _texts(values: npt.NDArray[np.generic]) -> npt.NDArray[np.str_]:
+    return np.array([MISSING if value is None else str(value) for value in values.tolist()], dtype=np.str_)
+
+
+def slice_report(
+    rows: ScoredRows, name: str, values: npt.NDArray[np.generic], grouping: Grouping
+) -> SliceReport:
+    """Metrics for each distinct value of a feature, largest group first, and fairness between them.
+
+    Args:
+        rows: Outcomes and scores, (n,).
+        name: Of the slice.
+        values: Shape (n,), the group of each row; None is a group too.
+        grouping: Smallest size to be judged, and the resampling.
+
+    Raises:
+        ContractError: `values` has not one entry for each row.
+    """
+    names, member, sizes = np.unique(
+        _texts(aligned(rows, values, f"slice {name}")), return_inverse=True, return_counts=True
+    )
+    order = np.argsort(-sizes, kind="stable")
+    own = grouping.of(name)
+    groups = tuple(_group(rows.where(member == i), str(names[i]), own) for i in order)
+    masks = [member == i for i, group in zip(order, groups, strict=True) if group.judged]
+    return SliceReport(name=name, groups=groups, **_fairness(rows, masks, own.sampling))
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """Largest minus smallest along the first axis; NaN where any group has no value."""
+    return np.asarray(values.max(axis=0) - values.min(axis=0))
+
+
+def _share_spread(rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray) -> FloatArray:
+    flagged, counted = rows.flagged, np.stack(masks).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a group that a resample missed leaves NaN, and the resample out
+        return _spread((weights @ (counted * flagged).T / (weights @ counted.T)).T)
+
+
+def _recall_spread(rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray) -> FloatArray:
+    flagged = rows.flagged
+    return _spread(np.stack([recall(rows.y[mask], flagged[mask], weights[..., mask]) for mask in masks]))
+
+
+def _fairness(
+    rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], sampling: Sampling
+) -> Mapping[str, Estimate]:
+    """Demographic parity and equal opportunity differences, with paired intervals.
+
+    Source:
+        Agarwal et al. (2018), "A reductions approach to fair classification"; Hardt et al. (2016).
+    """
+    names = ("demographic_parity_difference", "equal_opportunity_difference")
+    if len(masks) < 2:  # noqa: PLR2004 - a difference takes two
+        return dict.fromkeys(names, UNDEFINED)
+    spreads: dict[str, Statistic] = {
+        names[0]: partial(_share_spread, rows, masks),
+        names[1]: partial(_recall_spread, rows, masks),
+    }
+    return bootstrap(spreads, rows.y.size, sampling)
+
+
+def over_time(rows: ScoredRows, times: npt.NDArray[np.datetime64], grouping: Grouping) -> tuple[Group, ...]:
+    """Metrics by month, quarter or year, whichever gives at most 24 periods; oldest first.
+
+    Raises:
+        ContractError: `times` has not one entry for each row.
+    """
+    if not rows.y.size:
+        return ()
+    months = aligned(rows, times, "times").astype("datetime64[M]").astype(np.int64)
+    size, text = _period(months)
+    period = months // size
+    return tuple(_group(rows.where(period == p), text(int(p) * size), grouping) for p in np.unique(period))
+
+
+def _period(months: npt.NDArray[np.int64]) -> tuple[int, Callable[[int], str]]:
+    for size, text in _PERIODS:
+        if np.unique(months // size).size <= _MOST_PERIODS:
+            return size, text
+    return _PERIODS[-1]
