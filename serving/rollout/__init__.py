@@ -1,0 +1,1 @@
+"""Canary rollouts: plan, judge (pure), driver (pure), runner (persists, then acts), targets."""
