@@ -1,6 +1,7 @@
 """Measure a model on held-out rows. It only measures: `gates` decides."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from modelway.evaluation.record import (
     ReliabilityRow,
     SliceReport,
 )
-from modelway.evaluation.scored import ScoredRows, aligned, compared_statistics, statistics
-from modelway.stats.bootstrap import UNDEFINED, Sampling, Statistic, bootstrap
+from modelway.evaluation.scored import ScoredRows, aligned, paired_statistics, whole_statistics
+from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling, bootstrap
 from modelway.stats.calibration import reliability
-from modelway.stats.ranking import FloatArray, RankingCurve, pr_curve, roc_curve
+from modelway.stats.ranking import RankingCurve, pr_curve, roc_curve
 
 _CURVE_POINTS = 200
 _HISTOGRAM_BINS = 30
@@ -97,7 +98,8 @@ def _whole(rows: ScoredRows, costs: CostMatrix, sampling: Sampling) -> dict[str,
             "pr": Curve(),
             "histogram": Histogram(),
         }
-    found = bootstrap(statistics(rows, costs), rows.y.size, sampling, reflected=frozenset({"ece"}))
+    measured = partial(whole_statistics, rows, costs)
+    found = bootstrap(measured, rows.y.size, sampling, raised_by_noise=frozenset({"ece"}))
     return {
         "metrics": {name: found[name] for name in METRICS},
         "cost_per_row_if_none_flagged": float(rows.y.mean()) * costs.false_negative,
@@ -151,21 +153,15 @@ def _compare(rows: ScoredRows, champion_scores: npt.ArrayLike, sampling: Samplin
     champion = ScoredRows.of(rows.y, champion_scores, rows.threshold)
     if rows.invalid or champion.invalid or not rows.y.size:
         return Comparison(invalid_scores=champion.invalid, champion={}, difference={})
-    ours, theirs = compared_statistics(rows), compared_statistics(champion)
-    paired = {f"champion/{name}": statistic for name, statistic in theirs.items()}
-    paired |= {f"difference/{name}": _minus(ours[name], theirs[name]) for name in ours}
-    found = bootstrap(paired, rows.y.size, sampling)
+    found = bootstrap(partial(paired_statistics, rows, champion), rows.y.size, sampling)
     return Comparison(
         invalid_scores=0,
-        champion={name: found[f"champion/{name}"] for name in ours},
-        difference={name: found[f"difference/{name}"] for name in ours},
+        champion=_under("champion/", found),
+        difference=_under("difference/", found),
         roc=_thinned(roc_curve(rows.y, champion.scores)),
         pr=_thinned(pr_curve(rows.y, champion.scores)),
     )
 
 
-def _minus(ours: Statistic, theirs: Statistic) -> Statistic:
-    def difference(weights: FloatArray) -> FloatArray:
-        return ours(weights) - theirs(weights)
-
-    return difference
+def _under(prefix: str, found: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    return {name.removeprefix(prefix): each for name, each in found.items() if name.startswith(prefix)}

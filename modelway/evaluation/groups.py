@@ -10,14 +10,16 @@ import numpy.typing as npt
 from modelway.contract import Frozen
 from modelway.evaluation.record import Group, SliceReport
 from modelway.evaluation.scored import ScoredRows, aligned, group_statistics
-from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling, Statistic, bootstrap
-from modelway.stats.decisions import recall
+from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling, bootstrap
+from modelway.stats.calibration import weighted_mean
 from modelway.stats.ranking import FloatArray
 
 MIN_GROUP_OUTCOMES = 10
 """Of either kind: below that an AUC is an anecdote, and its interval covers too seldom."""
 
 MISSING = "(missing)"
+
+_FAIRNESS = ("demographic_parity_difference", "equal_opportunity_difference")
 
 _MOST_PERIODS = 24
 _PERIODS: tuple[tuple[int, Callable[[int], str]], ...] = (
@@ -44,9 +46,8 @@ def _group(rows: ScoredRows, name: str, grouping: Grouping) -> Group:
     positives = int(rows.y.sum())
     enough = min(positives, rows.y.size - positives) >= MIN_GROUP_OUTCOMES
     judged = rows.y.size >= grouping.min_rows and enough and rows.invalid == 0
-    found = (
-        bootstrap(group_statistics(rows), rows.y.size, grouping.of(name).sampling) if judged else _bare(rows)
-    )
+    measured = partial(group_statistics, rows)
+    found = bootstrap(measured, rows.y.size, grouping.of(name).sampling) if judged else _bare(rows)
     return Group(name=name, rows=rows.y.size, positives=positives, judged=judged, metrics=found)
 
 
@@ -91,33 +92,31 @@ def _spread(values: FloatArray) -> FloatArray:
     return np.asarray(values.max(axis=0) - values.min(axis=0))
 
 
-def _share_spread(rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray) -> FloatArray:
-    flagged, counted = rows.flagged, np.stack(masks).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # a group that a resample missed leaves NaN, and the resample out
-        return _spread((weights @ (counted * flagged).T / (weights @ counted.T)).T)
-
-
-def _recall_spread(rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray) -> FloatArray:
-    flagged = rows.flagged
-    return _spread(np.stack([recall(rows.y[mask], flagged[mask], weights[..., mask]) for mask in masks]))
+def _fairness_statistics(
+    rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray
+) -> dict[str, FloatArray]:
+    flagged, positive = rows.flagged, rows.y > 0
+    shares = [weighted_mean(flagged[mask], weights[..., mask]) for mask in masks]
+    recalls = [weighted_mean(flagged[mask], weights[..., mask]) for mask in (m & positive for m in masks)]
+    return dict(zip(_FAIRNESS, (_spread(np.stack(shares)), _spread(np.stack(recalls))), strict=True))
 
 
 def _fairness(
     rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], sampling: Sampling
 ) -> Mapping[str, Estimate]:
-    """Demographic parity and equal opportunity differences, with paired intervals.
+    """Demographic parity and equal opportunity differences, all groups under the same resamples.
 
     Source:
         Agarwal et al. (2018), "A reductions approach to fair classification"; Hardt et al. (2016).
     """
-    names = ("demographic_parity_difference", "equal_opportunity_difference")
     if len(masks) < 2:  # noqa: PLR2004 - a difference takes two
-        return dict.fromkeys(names, UNDEFINED)
-    spreads: dict[str, Statistic] = {
-        names[0]: partial(_share_spread, rows, masks),
-        names[1]: partial(_recall_spread, rows, masks),
-    }
-    return bootstrap(spreads, rows.y.size, sampling)
+        return dict.fromkeys(_FAIRNESS, UNDEFINED)
+    return bootstrap(
+        partial(_fairness_statistics, rows, masks),
+        rows.y.size,
+        sampling,
+        raised_by_noise=frozenset(_FAIRNESS),
+    )
 
 
 def over_time(rows: ScoredRows, times: npt.NDArray[np.datetime64], grouping: Grouping) -> tuple[Group, ...]:

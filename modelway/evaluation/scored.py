@@ -1,8 +1,6 @@
 """Labels and scores of the same rows, checked once, and the statistics defined on them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,13 +8,9 @@ import numpy.typing as npt
 
 from modelway.contract import CostMatrix
 from modelway.errors import ContractError
-from modelway.stats.bootstrap import Statistic
 from modelway.stats.calibration import brier, calibration_error, log_loss, weighted_mean
 from modelway.stats.decisions import cost_per_row, f1, precision, recall
-from modelway.stats.ranking import FloatArray, pr_auc, ratio, roc_auc
-
-COMPARED = ("roc_auc", "pr_auc", "brier")
-"""Metrics in which two models are compared."""
+from modelway.stats.ranking import FloatArray, areas, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +73,46 @@ def aligned(rows: ScoredRows, values: npt.NDArray[Any], what: str) -> npt.NDArra
     return values
 
 
-def _lift(rows: ScoredRows, weights: FloatArray) -> FloatArray:
-    return ratio(pr_auc(rows.y, rows.scores, weights), weighted_mean(rows.y, weights))
-
-
-def group_statistics(rows: ScoredRows) -> Mapping[str, Statistic]:
-    """What a subgroup or a period is described by."""
+def group_statistics(rows: ScoredRows, weights: FloatArray) -> dict[str, FloatArray]:
+    """What a subgroup or a period is described by: (m, n) -> (m,) by name."""
+    found = areas(rows.y, rows.scores, weights)
     return {
-        "base_rate": partial(weighted_mean, rows.y),
-        "mean_score": partial(weighted_mean, rows.scores),
-        "roc_auc": partial(roc_auc, rows.y, rows.scores),
-        "pr_auc": partial(pr_auc, rows.y, rows.scores),
-        "brier": partial(brier, rows.y, rows.scores),
-        "selection_rate": partial(weighted_mean, rows.flagged),
-        "recall": partial(recall, rows.y, rows.flagged),
+        "base_rate": weighted_mean(rows.y, weights),
+        "mean_score": weighted_mean(rows.scores, weights),
+        "roc_auc": found.roc_auc,
+        "pr_auc": found.pr_auc,
+        "brier": brier(rows.y, rows.scores, weights),
+        "selection_rate": weighted_mean(rows.flagged, weights),
+        "recall": recall(rows.y, rows.flagged, weights),
     }
 
 
-def statistics(rows: ScoredRows, costs: CostMatrix) -> Mapping[str, Statistic]:
-    """Every metric of an evaluation, by its name in `METRICS`."""
-    priced = partial(cost_per_row, false_positive=costs.false_positive, false_negative=costs.false_negative)
+def whole_statistics(rows: ScoredRows, costs: CostMatrix, weights: FloatArray) -> dict[str, FloatArray]:
+    """Every metric of `METRICS`: (m, n) -> (m,) by name."""
+    y, flagged, found = rows.y, rows.flagged, group_statistics(rows, weights)
+    prices = costs.false_positive, costs.false_negative
     return {
-        **group_statistics(rows),
-        "pr_auc_lift": partial(_lift, rows),
-        "log_loss": partial(log_loss, rows.y, rows.scores),
-        "ece": partial(calibration_error, rows.y, rows.scores),
-        "precision": partial(precision, rows.y, rows.flagged),
-        "f1": partial(f1, rows.y, rows.flagged),
-        "cost_per_row": partial(priced, rows.y, rows.flagged),
+        **found,
+        "pr_auc_lift": ratio(found["pr_auc"], found["base_rate"]),
+        "log_loss": log_loss(y, rows.scores, weights),
+        "ece": calibration_error(y, rows.scores, weights),
+        "precision": precision(y, flagged, weights),
+        "f1": f1(y, flagged, weights),
+        "cost_per_row": cost_per_row(y, flagged, prices, weights),
     }
 
 
-def compared_statistics(rows: ScoredRows) -> Mapping[str, Statistic]:
-    """The metrics of `COMPARED`."""
-    every = group_statistics(rows)
-    return {name: every[name] for name in COMPARED}
+def paired_statistics(ours: ScoredRows, theirs: ScoredRows, weights: FloatArray) -> dict[str, FloatArray]:
+    """`champion/…` and `difference/…` (ours minus theirs) of each compared metric."""
+    here, there = _compared(ours, weights), _compared(theirs, weights)
+    champion = {f"champion/{name}": value for name, value in there.items()}
+    return champion | {f"difference/{name}": here[name] - there[name] for name in here}
+
+
+def _compared(rows: ScoredRows, weights: FloatArray) -> dict[str, FloatArray]:
+    found = areas(rows.y, rows.scores, weights)
+    return {
+        "roc_auc": found.roc_auc,
+        "pr_auc": found.pr_auc,
+        "brier": brier(rows.y, rows.scores, weights),
+    }

@@ -1,12 +1,12 @@
 """Intervals by resampling rows, many resamples in one matrix product.
 
-A statistic is a function of row weights: shape (resamples, n) in, (resamples,) out. Resampling with
-replacement only changes how often a row counts, so nothing is sorted or copied twice. A comparison
-of two models on the same rows is a statistic like any other: the difference, under the same weights.
+Statistics are functions of row weights: shape (resamples, n) in, (resamples,) for each name out.
+Resampling with replacement only changes how often a row counts, so a statistic sorts once for all
+resamples. A comparison of two models on the same rows is a statistic like any other: the difference,
+under the same weights.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +14,7 @@ from pydantic import Field
 from modelway.contract import Frozen
 from modelway.stats.ranking import FloatArray
 
-Statistic = Callable[[FloatArray], FloatArray]
+Statistics = Callable[[FloatArray], Mapping[str, FloatArray]]
 
 _CELLS_AT_ONCE = 2_000_000
 """Weights held in memory together: 16 MB, whatever the number of rows."""
@@ -65,21 +65,22 @@ def resample_counts(rows: int, sampling: Sampling) -> Iterator[FloatArray]:
 
 
 def bootstrap(
-    statistics: Mapping[str, Statistic],
+    statistics: Statistics,
     rows: int,
     sampling: Sampling,
     *,
-    reflected: frozenset[str] = frozenset(),
+    raised_by_noise: frozenset[str] = frozenset(),
 ) -> dict[str, Estimate]:
-    """Each statistic's value on the data and its bootstrap interval, all on the same resamples.
+    """Each statistic's value on the rows and its bootstrap interval, all on the same resamples.
 
     Args:
-        statistics: Functions of weights (m, rows) -> (m,).
-        rows: How many rows there are; none makes everything undefined.
+        statistics: Function of weights (m, rows) -> (m,) by name.
+        rows: How many rows there are, at least one.
         sampling: Seed, number of resamples, coverage.
-        reflected: Names whose interval is reflected about the value (the "basic" bootstrap). Right
-            for a statistic that noise can only raise, such as a calibration error: its resamples
-            lie above the value, and the percentile interval would lie above the truth.
+        raised_by_noise: Names of statistics that are distances, which resampling can only raise:
+            calibration errors, largest minus smallest. The percentile interval of such a one lies
+            too high, so its lower end is reflected about the value (the "basic" bootstrap). It errs
+            on the wide side; only a distance of exactly zero is still missed too often.
 
     Returns:
         One estimate per name. An interval is given only where at least nine in ten resamples
@@ -88,33 +89,25 @@ def bootstrap(
     Source:
         Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 13 and 14.
     """
-    if rows == 0:
-        return dict.fromkeys(statistics, UNDEFINED)
-    draws: dict[str, list[FloatArray]] = {name: [] for name in statistics}
-    for weights in resample_counts(rows, sampling):
-        for name, statistic in statistics.items():
-            draws[name].append(statistic(weights))
-    once = np.ones((1, rows))
+    parts = [statistics(weights) for weights in resample_counts(rows, sampling)]
     return {
         name: _estimate(
-            float(statistic(once)[0]),
-            np.concatenate(draws[name]),
+            float(value[0]),
+            np.concatenate([part[name] for part in parts]),
             sampling.level,
-            "basic" if name in reflected else "percentile",
+            distance=name in raised_by_noise,
         )
-        for name, statistic in statistics.items()
+        for name, value in statistics(np.ones((1, rows))).items()
     }
 
 
-def _estimate(
-    value: float, draws: FloatArray, level: float, method: Literal["basic", "percentile"]
-) -> Estimate:
+def _estimate(value: float, draws: FloatArray, level: float, *, distance: bool) -> Estimate:
     defined = draws[np.isfinite(draws)]
     if not np.isfinite(value):
         return UNDEFINED
     if defined.size < _ENOUGH_DEFINED * draws.size:
         return Estimate(value=value)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    if method == "basic":
-        low, high = max(0.0, 2 * value - high), max(value, 2 * value - low)
+    if distance:
+        low, high = max(0.0, min(low, 2 * value - high)), max(value, high)
     return Estimate(value=value, low=float(low), high=float(high))

@@ -42,11 +42,9 @@ def f1(y: npt.ArrayLike, flagged: npt.ArrayLike, weights: FloatArray | None = No
 def cost_per_row(
     y: npt.ArrayLike,
     flagged: npt.ArrayLike,
+    prices: tuple[float, float],
     weights: FloatArray | None = None,
-    *,
-    false_positive: float,
-    false_negative: float,
 ) -> FloatArray:
-    """Mean cost of the decisions, in the currency of the two prices."""
+    """Mean cost of the decisions, in the currency of `prices`: of a false positive, a false negative."""
     _, alarm, miss, rows = _counts(y, flagged, weights)
-    return ratio(alarm * false_positive + miss * false_negative, rows)
+    return ratio(alarm * prices[0] + miss * prices[1], rows)

@@ -31,6 +31,13 @@ def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     return quotient
 
 
+class Areas(NamedTuple):
+    """Areas under both curves, each in the shape of the weights without their last axis."""
+
+    roc_auc: FloatArray
+    pr_auc: FloatArray
+
+
 def _by_score(
     y: npt.ArrayLike, scores: npt.ArrayLike, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
@@ -39,20 +46,14 @@ def _by_score(
     order = np.argsort(-values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=np.inf))
     counted = row_weights(labels.size, weights)[..., order]
-    positives = np.add.reduceat(counted * labels[order], starts, axis=-1)
-    return positives, np.add.reduceat(counted, starts, axis=-1) - positives
+    positives, total = counted * labels[order], counted
+    if starts.size < order.size:  # summing groups of one would double the time
+        positives, total = (np.add.reduceat(each, starts, axis=-1) for each in (positives, total))
+    return positives, total - positives
 
 
-def _undefined(scores: npt.ArrayLike, weights: FloatArray | None) -> FloatArray | None:
-    """NaN in the answer's shape when there is no ranking: no rows, or a score that is no number."""
-    values = np.asarray(scores, dtype=np.float64)
-    if values.size and not np.isnan(values).any():
-        return None
-    return np.full(() if weights is None else weights.shape[:-1], np.nan)
-
-
-def roc_auc(y: npt.ArrayLike, scores: npt.ArrayLike, weights: FloatArray | None = None) -> FloatArray:
-    """Chance that a positive scores above a negative, ties counting half.
+def areas(y: npt.ArrayLike, scores: npt.ArrayLike, weights: FloatArray | None = None) -> Areas:
+    """`roc_auc` and `pr_auc` in one pass: sorting and grouping are most of the work of either.
 
     Args:
         y: Shape (n,), 0 or 1.
@@ -60,42 +61,48 @@ def roc_auc(y: npt.ArrayLike, scores: npt.ArrayLike, weights: FloatArray | None 
         weights: Shape (..., n), non-negative; None counts each row once.
 
     Returns:
-        Shape (...): in [0, 1], NaN where a class is absent or a score is NaN.
+        Two arrays of shape (...), in [0, 1]. NaN where a score is NaN or a class that is needed
+        has no weight: both classes for ROC, the positives for PR.
 
     Source:
-        Mann & Whitney (1947); the weighted form counts pairs by the product of their weights.
+        Mann & Whitney (1947), the weighted form counting pairs by the product of their weights;
+        Davis & Goadrich (2006), "The relationship between Precision-Recall and ROC curves".
     """
-    if (undefined := _undefined(scores, weights)) is not None:
-        return undefined
-    positives, negatives = _by_score(y, scores, weights)
-    below = negatives.sum(-1, keepdims=True) - np.cumsum(negatives, axis=-1)
-    won = np.sum(positives * (below + negatives / 2), axis=-1)
-    return ratio(won, positives.sum(-1) * negatives.sum(-1))
+    values = np.asarray(scores, dtype=np.float64)
+    if not values.size or np.isnan(values).any():
+        undefined = np.full(() if weights is None else weights.shape[:-1], np.nan)
+        return Areas(undefined, undefined)
+    positives, negatives = _by_score(y, values, weights)
+    caught, alarms = np.cumsum(positives, axis=-1), np.cumsum(negatives, axis=-1)
+    return Areas(_roc_area(positives, negatives, alarms), _pr_area(positives, caught, alarms))
+
+
+def _roc_area(positives: FloatArray, negatives: FloatArray, alarms: FloatArray) -> FloatArray:
+    """Pairs won over pairs: each positive beats the negatives below it, and half of its equals."""
+    total = alarms[..., -1]
+    lost = np.einsum("...g,...g->...", positives, alarms - negatives / 2)
+    caught = positives.sum(-1)
+    return ratio(caught * total - lost, caught * total)
+
+
+def _pr_area(positives: FloatArray, caught: FloatArray, alarms: FloatArray) -> FloatArray:
+    """Precision at each score, weighted by the positives gained there."""
+    flagged = caught + alarms
+    precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
+    return ratio(np.einsum("...g,...g->...", positives, precision), caught[..., -1])
+
+
+def roc_auc(y: npt.ArrayLike, scores: npt.ArrayLike, weights: FloatArray | None = None) -> FloatArray:
+    """Chance that a positive scores above a negative, ties counting half. See `areas`."""
+    return areas(y, scores, weights).roc_auc
 
 
 def pr_auc(y: npt.ArrayLike, scores: npt.ArrayLike, weights: FloatArray | None = None) -> FloatArray:
     """Average precision: precision at each distinct score, weighted by the recall gained there.
 
-    A step function, not the trapezoid, which is too kind between the points.
-
-    Args:
-        y: Shape (n,), 0 or 1.
-        scores: Shape (n,); only their order matters.
-        weights: Shape (..., n), non-negative; None counts each row once.
-
-    Returns:
-        Shape (...): in [0, 1], NaN where no positive has weight or a score is NaN.
-
-    Source:
-        Davis & Goadrich (2006), "The relationship between Precision-Recall and ROC curves".
+    A step function, not the trapezoid, which is too kind between the points. See `areas`.
     """
-    if (undefined := _undefined(scores, weights)) is not None:
-        return undefined
-    positives, negatives = _by_score(y, scores, weights)
-    caught = np.cumsum(positives, axis=-1)
-    flagged = caught + np.cumsum(negatives, axis=-1)
-    precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
-    return ratio(np.sum(positives * precision, axis=-1), caught[..., -1])
+    return areas(y, scores, weights).pr_auc
 
 
 def _cumulative(y: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
