@@ -24,11 +24,12 @@ from zenml import pipeline
 from zenml.models import PipelineRunResponse
 
 from modelway.errors import ConfigError, NotFoundError
+from modelway.home import Home
+from stacks.apply import ensure_active_stack
 from stacks.environment import activate_home
 from stacks.flavors.console import unify_logs
 from stacks.flavors.link import stop_zenml_runs
 from stacks.prefect_server import ensure_server
-from stacks.zenml_client import install_atomic_config
 
 PIPELINE_SUFFIX = "_pipeline"
 
@@ -108,8 +109,8 @@ def _as_pipeline(name: str, body: Callable[..., Any]) -> Callable[..., Any]:
 def _runs_pipeline(made: Callable[..., Any], body: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(body)
     def run_on_active_stack(*args: Any, **kwargs: Any) -> Any:
-        install_atomic_config()
         unify_logs()
+        ensure_active_stack(Home.current())
         return made(*args, **kwargs)
 
     return run_on_active_stack

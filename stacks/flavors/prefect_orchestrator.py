@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.futures import wait as wait_for_all
 from zenml.config.step_configurations import Step
+from zenml.constants import ENV_ZENML_ACTIVE_STACK_ID
 from zenml.enums import ExecutionStatus
 from zenml.exceptions import StepExecutionException
 from zenml.execution.context import setup_execution_context
@@ -123,7 +124,8 @@ class PrefectOrchestrator(BaseOrchestrator):
 
         token = _run_id.set((run and run.orchestrator_run_id) or str(uuid4()))
         try:
-            with temporary_environment(environment):
+            # Pinned: `zenml stack set` during a run must not send its later steps to another store.
+            with temporary_environment({**environment, ENV_ZENML_ACTIVE_STACK_ID: str(snapshot.stack.id)}):
                 _inside_a_flow_run(snapshot.pipeline.name, linked)
         finally:
             _run_id.reset(token)

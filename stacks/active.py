@@ -1,0 +1,103 @@
+"""The active stack's parts as objects of ours. Steps and commands ask here; nobody asks which stack it is.
+
+Inside a run the stack is the run's own, also when someone says `zenml stack set` meanwhile: the orchestrator
+flavor pins it. What each function returns is imported inside it, for a step needs one or two of them.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from zenml.enums import StackComponentType
+
+from modelway.errors import ConfigError
+from modelway.home import Home
+from stacks.zenml_client import client
+
+if TYPE_CHECKING:
+    from modelway.registry.registry import Registry
+    from serving.rollout.local import LocalTarget
+
+    from modelway.data.snapshot import FolderSnapshotStore
+    from modelway.features.store import FeatureStore
+    from modelway.training.tracking import Tracker
+
+
+def stack_name() -> str:
+    """Name of the active stack."""
+    return str(client().active_stack_model.name)
+
+
+def snapshot_store() -> "FolderSnapshotStore":
+    """Data snapshots, in the artifact store."""
+    from modelway.data.snapshot import FolderSnapshotStore  # noqa: PLC0415 - see the module
+
+    return FolderSnapshotStore(f"{_artifact_path()}/snapshots")
+
+
+def frames_folder() -> str:
+    """Where content-addressed tables go: a folder or URL in the artifact store."""
+    return f"{_artifact_path()}/frames"
+
+
+def bundles_folder() -> Path:
+    """Where signed bundles go, one folder per digest."""
+    return Path(_artifact_path()) / "bundles"
+
+
+def tracker() -> "Tracker":
+    """The experiment tracker: MLflow, through an explicit client."""
+    from modelway.training.tracking import Tracker  # noqa: PLC0415 - see the module
+
+    return Tracker(tracking_uri(), f"{_artifact_path()}/mlflow")
+
+
+def tracking_uri() -> str:
+    """Address of MLflow's store; for a SQLite file, its folder is made."""
+    uri = str(_setting(StackComponentType.EXPERIMENT_TRACKER, "tracking_uri"))
+    if urlsplit(uri).scheme == "sqlite":
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return uri
+
+
+def registry() -> "Registry":
+    """Registered models, their bundles and the audit log."""
+    from modelway.registry.audit import AuditLog  # noqa: PLC0415 - see the module
+    from modelway.registry.registry import Registry  # noqa: PLC0415 - see the module
+
+    return Registry(tracking_uri(), bundles_folder(), AuditLog(Home.current().audit))
+
+
+def feature_store() -> "FeatureStore":
+    """The feature store: Feast repository and online store."""
+    from modelway.features.store import FeatureStore  # noqa: PLC0415 - see the module
+
+    return FeatureStore(Path(_setting(StackComponentType.FEATURE_STORE, "root")))
+
+
+def serving_target() -> "LocalTarget":
+    """Where rollouts put revisions: the local gateway."""
+    from serving.rollout.local import LocalTarget  # noqa: PLC0415 - see the module
+
+    return LocalTarget(serving_root())
+
+
+def serving_root() -> Path:
+    """Folder of the local gateway: desired and actual state, logs, predictions."""
+    return Path(_setting(StackComponentType.MODEL_DEPLOYER, "root"))
+
+
+def _artifact_path() -> str:
+    return str(_setting(StackComponentType.ARTIFACT_STORE, "path")).rstrip("/")
+
+
+def _setting(kind: StackComponentType, key: str) -> Any:
+    stack = client().active_stack_model
+    components = stack.components.get(kind) or []
+    if not components or key not in components[0].configuration:
+        raise ConfigError(
+            f"the active stack `{stack.name}` has no {kind} with a `{key}`",
+            expected="a stack of ours, such as `local`",
+            remedy="modelway stack apply, then zenml stack set local",
+        )
+    return components[0].configuration[key]

@@ -1,0 +1,175 @@
+"""Make ZenML's store say what the stack files say. Repeatable: a second time there is nothing to do."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from zenml.enums import StackComponentType
+from zenml.models import StackResponse
+from zenml.stack.utils import validate_stack_component_config
+
+from modelway.contract import Frozen
+from modelway.errors import ConfigError
+from modelway.home import Home
+from stacks.processes import exclusively
+from stacks.spec import SHIPPED, ComponentSpec, StackSpec, read_stack
+from stacks.zenml_client import client
+
+FIRST = "local"
+"""The stack that becomes active in a home that has none of ours yet."""
+ZENML_DEFAULT = "default"
+"""The stack that ZenML makes in every new store: it cannot run our steps."""
+
+
+class Change(Frozen):
+    """One thing that applying a stack did."""
+
+    stack: str
+    kind: str
+    name: str
+    action: str
+
+
+def apply(name: str, home: Home, folder: Path = SHIPPED) -> tuple[Change, ...]:
+    """Register or update one stack, its components and their flavors.
+
+    Every setting is checked before the first component is written.
+
+    Raises:
+        ConfigError: The file is wrong; nothing of the stack is registered.
+    """
+    spec = read_stack(name, home, folder)
+    with exclusively(home, "stack-apply"):
+        changes = [
+            *_apply_flavors(spec),
+            *_apply_components(spec),
+            *_apply_stack(spec),
+            *_activate_first(spec),
+        ]
+    return tuple(changes)
+
+
+def _steps(spec: StackSpec) -> Iterator[Change]:
+    yield from _apply_flavors(spec)
+    yield from _apply_components(spec)
+    yield from _apply_stack(spec)
+    yield from _activate_first(spec)
+
+
+def ensure_active_stack(home: Home) -> str:
+    """The active stack's name; a home that has only ZenML's default stack gets `local`, active."""
+    if client().active_stack_model.name == ZENML_DEFAULT:
+        apply(FIRST, home)
+    return str(client().active_stack_model.name)
+
+
+def _apply_flavors(spec: StackSpec) -> Iterator[Change]:
+    for kind, component in spec.components.present().items():
+        known = _known_flavors(kind)
+        if component.source and known.get(component.flavor) != component.source:
+            _refuse_moved_flavor(component, known)
+            _create_flavor(kind, component)
+            yield Change(stack=spec.name, kind=f"{kind} flavor", name=component.flavor, action="registered")
+
+
+def _known_flavors(kind: str) -> dict[str, str]:
+    return {flavor.name: flavor.source for flavor in client().list_flavors(type=kind, size=1000)}
+
+
+def _refuse_moved_flavor(component: ComponentSpec, known: Mapping[str, str]) -> None:
+    if component.flavor in known:
+        raise ConfigError(
+            f"flavor `{component.flavor}` is registered as {known[component.flavor]}",
+            expected=component.source or "",
+            remedy="delete it with `zenml <type> flavor delete`, then apply again",
+        )
+
+
+def _create_flavor(kind: str, component: ComponentSpec) -> None:
+    try:
+        client().create_flavor(component.source, StackComponentType(kind))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"`{kind}.source: {component.source}` is no flavor: {error}",
+            expected="dotted path of a Flavor class",
+        ) from error
+
+
+def _apply_components(spec: StackSpec) -> Iterator[Change]:
+    wanted = {kind: _checked(spec, kind, one) for kind, one in spec.components.present().items()}
+    for kind, config in wanted.items():
+        name = component_name(spec, kind)
+        if action := _apply_component(name, kind, spec.components.present()[kind].flavor, config):
+            yield Change(stack=spec.name, kind=kind, name=name, action=action)
+
+
+def component_name(spec: StackSpec, kind: str) -> str:
+    """Each stack has its own components: changing one stack never changes another."""
+    return f"{spec.name}.{spec.components.present()[kind].flavor}"
+
+
+def _checked(spec: StackSpec, kind: str, component: ComponentSpec) -> dict[str, Any]:
+    """The settings as the flavor's class reads them."""
+    try:
+        config = validate_stack_component_config(
+            dict(component.config), component.flavor, StackComponentType(kind), validate_custom_flavors=True
+        )
+    except KeyError as error:
+        raise ConfigError(
+            f"stack {spec.name}: no {kind} flavor is called `{component.flavor}`",
+            expected=f"one of: {', '.join(sorted(_known_flavors(kind)))}",
+            remedy="correct `flavor`, or give its class as `source`",
+        ) from error
+    except (ValidationError, ValueError) as error:
+        raise ConfigError(
+            f"stack {spec.name}: `{kind}.config`: {error}",
+            expected=f"settings of flavor `{component.flavor}`",
+        ) from error
+    return dict(config.model_dump(mode="json", exclude_unset=True))
+
+
+def _apply_component(name: str, kind: str, flavor: str, config: dict[str, Any]) -> str | None:
+    found = client().list_stack_components(type=kind, name=name, hydrate=True).items
+    if not found:
+        client().create_stack_component(name, flavor, StackComponentType(kind), config)
+        return "registered"
+    if found[0].configuration == config:
+        return None
+    cleared = dict.fromkeys(found[0].configuration)
+    client().update_stack_component(name, StackComponentType(kind), configuration={**cleared, **config})
+    return "updated"
+
+
+def _apply_stack(spec: StackSpec) -> Iterator[Change]:
+    wanted = {StackComponentType(kind): [component_name(spec, kind)] for kind in spec.components.present()}
+    found = client().list_stacks(name=spec.name, hydrate=True).items
+    if not found:
+        client().create_stack(spec.name, wanted)
+        yield Change(stack=spec.name, kind="stack", name=spec.name, action="registered")
+    elif _names(found[0]) != wanted:
+        dropped: dict[StackComponentType, list[str]] = {kind: [] for kind in _names(found[0])}
+        client().update_stack(spec.name, component_updates={**dropped, **wanted})
+        yield Change(stack=spec.name, kind="stack", name=spec.name, action="updated")
+        yield from _delete_left_over(spec, found[0], wanted)
+
+
+def _names(stack: StackResponse) -> dict[StackComponentType, list[str]]:
+    return {kind: [one.name for one in components] for kind, components in stack.components.items()}
+
+
+def _delete_left_over(
+    spec: StackSpec, before: StackResponse, wanted: Mapping[StackComponentType, list[str]]
+) -> Iterator[Change]:
+    """Delete the components that only this stack had and that it has no longer."""
+    for kind, names in _names(before).items():
+        for name in set(names) - set(wanted.get(kind, [])):
+            if name.startswith(f"{spec.name}."):
+                client().delete_stack_component(name, kind)
+                yield Change(stack=spec.name, kind=str(kind), name=name, action="deleted")
+
+
+def _activate_first(spec: StackSpec) -> Iterator[Change]:
+    if spec.name == FIRST and client().active_stack_model.name == ZENML_DEFAULT:
+        client().activate_stack(FIRST)
+        yield Change(stack=spec.name, kind="stack", name=spec.name, action="activated")
