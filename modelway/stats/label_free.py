@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modelway.stats.ranking import pr_auc, roc_auc
+from modelway.stats.ranking import areas
 
 
 class Expected(NamedTuple):
@@ -39,9 +39,10 @@ def expected_metrics(probabilities: npt.NDArray[np.floating]) -> Expected:
     p = probabilities.astype(np.float64)
     if p.size == 0 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("need a non-empty vector of probabilities")
+    ranking = areas(p, p)  # its pair counts hold for fractional labels as they do for 0 and 1
     return Expected(
-        roc_auc=float(roc_auc(p, p)),
-        pr_auc=float(pr_auc(p, p)),
+        roc_auc=float(ranking.roc_auc),
+        pr_auc=float(ranking.pr_auc),
         brier=float((p * (1.0 - p)).mean()),
         positive_rate=float(p.mean()),
     )

@@ -1,0 +1,148 @@
+"""One look at a model in production: drift, matured performance, and what they ask for."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from modelway.bundle.bundle import Bundle
+from modelway.bundle.signature import Signature
+from modelway.contract import Frozen, Verdict
+from modelway.errors import EmptyWindowError
+from modelway.monitoring.drift import DriftReport, measure_drift
+from modelway.monitoring.performance import MATURED_AT, PerformanceReport, measure_performance
+from modelway.monitoring.policy import MonitoringPolicy
+from modelway.monitoring.predictions import BUNDLE, ENTITY, EVENT_TIME, SCORE, read_predictions
+from modelway.monitoring.triggers import Cycle, RetrainDecision, Signals, should_retrain
+from modelway.monitoring.windows import cut, windows_before
+
+
+class Subject(Frozen):
+    """The model that is watched, by what its bundle says."""
+
+    signature: Signature
+    bundle: str
+    """Digest: only this bundle's answers are looked at."""
+    as_of: datetime
+    training_rows: int | None = None
+    metrics: Mapping[str, float | None] = {}
+    """Of the held-out evaluation."""
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Subject":
+        """The model in a verified bundle."""
+        return cls(
+            signature=bundle.signature,
+            bundle=bundle.digest,
+            as_of=bundle.lineage.as_of,
+            training_rows=bundle.lineage.training_rows,
+            metrics=bundle.lineage.metrics,
+        )
+
+
+class MonitoringReport(Frozen):
+    """Everything one look found."""
+
+    model: str
+    bundle: str
+    as_of: datetime
+    predictions: int
+    """Of this bundle, in the windows looked at."""
+    missing: str | None
+    """Why there is no prediction at all, when there is none."""
+    drift: DriftReport
+    performance: PerformanceReport
+    decision: RetrainDecision
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the champion: PASS only when every signal was seen and none asks for a successor."""
+        return self.decision.verdict
+
+
+def monitor(  # noqa: PLR0913 - three sources, a subject, a date and a policy
+    predictions: Path,
+    reference: pl.DataFrame,
+    labels: pl.DataFrame,
+    *,
+    subject: Subject,
+    as_of: datetime,
+    policy: MonitoringPolicy | None = None,
+    history: Sequence[Cycle] = (),
+) -> MonitoringReport:
+    """Look at one model as of a date.
+
+    Args:
+        predictions: Folder of the prediction log.
+        reference: The bundle's reference.parquet.
+        labels: The signature's key, `label` and `label_matured_at`; what matures after `as_of` is not
+            looked at.
+        subject: The model.
+        as_of: End of the newest window.
+        policy: Windows and limits.
+        history: Earlier looks.
+
+    Raises:
+        SourceError: A file of the log is not readable.
+        ContractError: A table lacks a column.
+    """
+    policy = policy or MonitoringPolicy()
+    frame, missing = _predictions(predictions, subject, as_of, policy)
+    recent = windows_before(as_of, days=policy.window_days, count=policy.windows)
+    drift = measure_drift(reference, cut(frame, recent), subject.signature.inputs, policy.drift)
+    performance = measure_performance(
+        frame,
+        labels,
+        key=subject.signature.key,
+        as_of=as_of,
+        windows=windows_before(as_of, days=policy.window_days, count=policy.performance_windows),
+        reference=subject.metrics,
+        policy=policy.performance,
+    )
+    signals = Signals(
+        as_of=as_of,
+        drift=drift.verdict,
+        performance=performance.verdict,
+        champion_as_of=subject.as_of,
+        new_matured_rows=_matured_between(labels, subject.as_of, as_of),
+        training_rows=subject.training_rows,
+    )
+    return MonitoringReport(
+        model=subject.signature.model_name,
+        bundle=subject.bundle,
+        as_of=as_of,
+        predictions=frame.height,
+        missing=missing,
+        drift=drift,
+        performance=performance,
+        decision=should_retrain(signals, policy.retrain, history),
+    )
+
+
+def _predictions(
+    folder: Path, subject: Subject, as_of: datetime, policy: MonitoringPolicy
+) -> tuple[pl.DataFrame, str | None]:
+    """The log's rows, or none and the reason: silence is a finding, reported as INCONCLUSIVE."""
+    count = max(policy.windows, policy.performance_windows)
+    since = windows_before(as_of, days=policy.window_days, count=count)[0].since
+    try:
+        return read_predictions(folder, since=since, until=as_of, bundle=subject.bundle), None
+    except EmptyWindowError as empty:
+        return _no_predictions(subject.signature), empty.found
+
+
+def _no_predictions(signature: Signature) -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={
+            ENTITY: pl.String,
+            EVENT_TIME: pl.Datetime("us", "UTC"),
+            BUNDLE: pl.String,
+            SCORE: pl.Float32,
+            **dict.fromkeys(signature.names, pl.Float32),
+        }
+    )
+
+
+def _matured_between(labels: pl.DataFrame, since: datetime, until: datetime) -> int:
+    return labels.filter(pl.col(MATURED_AT) > since, pl.col(MATURED_AT) <= until).height
