@@ -141,6 +141,8 @@ class Column(Frozen):
     isin: tuple[str, ...] | None = None
     known_from: str = "known_at"
     """The timestamp column from which on this value is known; before it, an as-of read shows null."""
+    strong_because: str = ""
+    """Why this column alone may predict the label so well. Without a reason the leak probe fails it."""
 
 
 class RowRule(Frozen):
@@ -150,7 +152,8 @@ class RowRule(Frozen):
     message: str
     violated: str
     """SQL expression over the typed columns, true where the rule is broken."""
-    action: Literal["quarantine", "repair"]
+    action: Literal["quarantine", "repair", "note"]
+    """`note`: counted only, because `clean` has put it right already or the model can live with it."""
     column: str | None = None
     """For `repair`: the column that is replaced …"""
     repaired: str | None = None

@@ -1,0 +1,1 @@
+"""From raw tables to immutable, validated snapshots on two clocks."""

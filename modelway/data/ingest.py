@@ -1,0 +1,56 @@
+"""From a source to a snapshot: load, clean, hold against the contract, commit."""
+
+import hashlib
+from pathlib import Path
+
+from modelway.contract import Verdict
+from modelway.data.report import contract_report
+from modelway.data.snapshot import FolderSnapshotStore, Snapshot
+from modelway.data.validation import Inspection
+from modelway.errors import ContractError
+from modelway.usecase import UseCase
+
+
+def ingest(use_case: UseCase, source: str | None, store: FolderSnapshotStore) -> Snapshot:
+    """Commit one snapshot of the source; the rows that were set aside are stored beside it.
+
+    The source is read in chunks: memory holds one, not the table.
+
+    Args:
+        use_case: What to read and how to clean it.
+        source: Where its `load` reads; None is its default.
+        store: Where the snapshot goes.
+
+    Raises:
+        SourceError: The source is missing, empty or unreadable.
+        ContractError: Wrong columns or types, too few rows, too many set aside. Nothing is committed.
+        StorageError: The store cannot be written. Nothing is committed.
+    """
+    chosen = source or use_case.default_source
+    inspection = Inspection(use_case.contract)
+    writer = store.writer(use_case.name, use_case.contract, source=_described(use_case, chosen))
+    for raw in use_case.load(chosen):
+        kept, aside = inspection.take(use_case.clean(raw))
+        writer.add(kept)
+        writer.set_aside(aside)
+    report = contract_report(use_case.contract, inspection.seen)
+    _refuse(use_case, report)
+    return writer.commit(report)
+
+
+def _refuse(use_case: UseCase, report: Verdict) -> None:
+    if not report.passed:
+        raise ContractError(
+            f"{use_case.name}: {report.summary()}",
+            expected=f"what contract {use_case.contract.version} promises; nothing was committed",
+            remedy="look at the source, or change the contract's limits on purpose",
+        )
+
+
+def _described(use_case: UseCase, source: str) -> str:
+    """The source without this machine's folders, so that the same content has the same id anywhere."""
+    path = Path(getattr(use_case, "resolve", str)(source))
+    if not path.is_file():
+        return path.name if path.is_dir() else source
+    with path.open("rb") as file:
+        return f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
