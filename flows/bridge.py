@@ -39,6 +39,7 @@ class MlFlow(Flow[..., Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it here and now, on this home's Prefect server, which is started where none is known."""
+        unify_logs()
         if PREFECT_API_URL.value():
             return super().__call__(*args, **kwargs)
         with temporary_settings({PREFECT_API_URL: ensure_server(activate_home())}):

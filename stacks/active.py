@@ -62,8 +62,9 @@ def tracking_uri() -> str:
 
 def registry() -> "Registry":
     """Registered models, their bundles and the audit log."""
-    from modelway.registry.audit import AuditLog  # noqa: PLC0415 - see the module
     from modelway.registry.registry import Registry  # noqa: PLC0415 - see the module
+
+    from modelway.registry.audit import AuditLog  # noqa: PLC0415 - see the module
 
     return Registry(tracking_uri(), bundles_folder(), AuditLog(Home.current().audit))
 

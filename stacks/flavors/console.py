@@ -3,26 +3,45 @@
 import logging
 import os
 from functools import cache
+from typing import TextIO
 
+from prefect.logging.formatters import PrefectFormatter
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from zenml.logger import ZenMLConsoleHandler
 
-_CHATTY = ("httpx", "httpcore", "alembic", "mlflow")
+OURS = frozenset({"prefect", "modelway", "flows", "steps", "stacks", "serving", "loadtests", "usecases"})
+"""Loggers whose information is for people. Everyone else's is stored; only warnings reach the console."""
+
+_PREFIX = "%(asctime)s | %(levelname)-7s | "
 
 
 @cache
 def unify_logs() -> None:
-    """Let Prefect print and ZenML store, each once.
+    """Let one handler print, whatever was imported first; ZenML stores what steps log, Prefect's pages show it.
 
     ZenML wraps `sys.stderr.write` to store what a step writes, and Prefect's console handler writes there:
     untouched, each record is shown twice and stored a second time as an error.
     """
     root = logging.getLogger()
-    prefect_handlers = [h for h in root.handlers if isinstance(h, PrefectConsoleHandler)]
-    for handler in prefect_handlers:
-        handler.console.file = os.fdopen(os.dup(2), "w", buffering=1)
-    if prefect_handlers:
-        root.handlers = [h for h in root.handlers if not isinstance(h, ZenMLConsoleHandler)]
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    printing = (PrefectConsoleHandler, ZenMLConsoleHandler)
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, printing)]
+    root.addHandler(_console(os.fdopen(os.dup(2), "w", buffering=1)))
     logging.getLogger("zenml").addHandler(APILogHandler())
+
+
+def _console(unwrapped_stderr: TextIO) -> logging.Handler:
+    handler = PrefectConsoleHandler(unwrapped_stderr)
+    handler.setFormatter(
+        PrefectFormatter(
+            f"{_PREFIX}%(name)s - %(message)s",
+            datefmt="%H:%M:%S",
+            flow_run_fmt=f"{_PREFIX}flow %(flow_name)s - %(message)s",
+            task_run_fmt=f"{_PREFIX}step %(task_run_name)s - %(message)s",
+        )
+    )
+    handler.addFilter(_for_people)
+    return handler
+
+
+def _for_people(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OURS
