@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -61,8 +60,8 @@ class FittedModel(Protocol):
         """The same function as ONNX nodes, from `graph.KNOWN` to `graph.MARGIN`."""
         ...
 
-    def save(self, path: Path) -> None:
-        """Keep it for `Kind.load`. Stays on the training side; no bundle carries it."""
+    def dump(self) -> bytes:
+        """The model for `Kind.load`. Stays on the training side; no bundle carries it."""
         ...
 
 
@@ -78,8 +77,8 @@ class Kind(Protocol):
         """Learn. With validation rows it stops early and keeps the best round; without, it runs all."""
         ...
 
-    def load(self, path: Path) -> FittedModel:
-        """Read back what `FittedModel.save` wrote."""
+    def load(self, content: bytes) -> FittedModel:
+        """Read back what `FittedModel.dump` gave. The caller vouches for the bytes: it compares a hash."""
         ...
 
 

@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,9 +47,9 @@ class Hgb:
             _keep_best(model)
         return FittedHgb(model)
 
-    def load(self, path: Path) -> "FittedHgb":
-        """Read back a pickle that this checkout wrote; the caller has compared its sha256."""
-        return FittedHgb(pickle.loads(path.read_bytes()))  # noqa: S301 - own file, hash checked by FileRef
+    def load(self, content: bytes) -> "FittedHgb":
+        """Read back a pickle of our own making; the caller has compared its sha256."""
+        return FittedHgb(pickle.loads(content))  # noqa: S301 - our own bytes: FileRef.read compared the hash
 
 
 class FittedHgb:
@@ -76,9 +75,9 @@ class FittedHgb:
         )
         return GraphPart((trees,))
 
-    def save(self, path: Path) -> None:
+    def dump(self) -> bytes:
         """Pickle, for the parity gate."""
-        path.write_bytes(pickle.dumps(self.model))
+        return pickle.dumps(self.model)
 
 
 def _untrained(params: Mapping[str, Any], seed: int, *, early: bool) -> HistGradientBoostingClassifier:

@@ -1,0 +1,105 @@
+"""What training hands on: files by their content, and the record of one training."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from modelway.bundle.signature import Signature
+from modelway.contract import Frozen
+from modelway.data.frames import FrameRef
+from modelway.data.storage import Folder, sha256_of
+from modelway.errors import NotFoundError, SnapshotCorruptError
+from modelway.training.calibration import Calibrator
+from modelway.training.environment import Environment
+
+
+class FileRef(Frozen):
+    """One file, named by the sha256 of its bytes."""
+
+    uri: str
+    sha256: str
+    size: int
+    """Bytes."""
+
+    def read(self) -> bytes:
+        """The file's bytes, checked.
+
+        Raises:
+            SnapshotCorruptError: The file is gone or its bytes are others.
+            StorageError: The store does not answer.
+        """
+        folder, _, name = self.uri.rpartition("/")
+        try:
+            content = Folder(folder).read(name)
+        except NotFoundError as error:
+            raise self._corrupt("is gone") from error
+        if sha256_of(content) != self.sha256:
+            raise self._corrupt(f"hashes to {sha256_of(content)[:12]}…")
+        return content
+
+    def _corrupt(self, found: str) -> SnapshotCorruptError:
+        return SnapshotCorruptError(
+            f"{self.uri} {found}",
+            expected=f"the {self.size} bytes of sha256 {self.sha256[:12]}…",
+            remedy="run the training again: the same seed and snapshot give the same file",
+        )
+
+
+def keep(content: bytes, folder: str, suffix: str) -> FileRef:
+    """Write `<folder>/<sha256><suffix>`, whole or not at all; the same bytes again are no new file.
+
+    Args:
+        content: Anything.
+        folder: A path or fsspec URL.
+        suffix: With its dot.
+
+    Raises:
+        StorageError: Disk full, read-only, unreachable.
+    """
+    digest = sha256_of(content)
+    store = Folder(folder)
+    store.write(f"{digest}{suffix}", content)
+    return FileRef(uri=store.path(f"{digest}{suffix}"), sha256=digest, size=len(content))
+
+
+class Trial(Frozen):
+    """One attempt of the search, scored on the validation rows."""
+
+    kind: str
+    number: int
+    params: Mapping[str, float | int | str]
+    rounds: int
+    """Trees or epochs up to the lowest validation loss."""
+    metrics: Mapping[str, float]
+    """`pr_auc`, `roc_auc`, `log_loss` on the validation rows, before calibration."""
+    run_id: str
+    """Of the nested MLflow run."""
+    fit_seconds: float
+
+
+class Trained(Frozen):
+    """A calibrated model and all that later steps need to know about it."""
+
+    use_case: str
+    kind: str
+    params: Mapping[str, float | int | str]
+    """Every hyper-parameter of the final fit, defaults included."""
+    seed: int
+    snapshot_id: str
+    as_of: datetime
+    signature: Signature
+    calibrator: Calibrator
+    onnx: FileRef
+    """The graph that is served: preprocessing, model, calibrator."""
+    native: FileRef
+    """The model as its own library keeps it, for the parity gate alone; no bundle carries it."""
+    train: FrameRef
+    """The rows it learnt from, the validation rows among them."""
+    calibration_rows: int
+    metrics: Mapping[str, float]
+    """On the calibration rows, after calibration: `pr_auc`, `roc_auc`, `log_loss`, `ece`, `base_rate`."""
+    trials: tuple[Trial, ...]
+    reason: str
+    """Why this kind and these parameters, in one sentence."""
+    run_id: str
+    """Of the parent MLflow run."""
+    environment: Environment
