@@ -1,0 +1,105 @@
+"""Feast's SQLite online store with the guard it lacks: an older event never replaces a newer one.
+
+Feast loads this class by the name that stands in the generated feature_store.yaml, so the guard holds
+for its own `materialize`, `push` and command line too. Imports Feast: never import it at start-up.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import compute_table_id
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+
+Write: TypeAlias = tuple[Any, dict[str, Any], datetime, datetime | None]
+"""Entity key, values by feature, event time, known-at time: as Feast hands them over."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEWEST = """CREATE TABLE IF NOT EXISTS modelway_newest (
+    view TEXT, entity_key BLOB, event_us INTEGER, known_us INTEGER, PRIMARY KEY (view, entity_key))"""
+_STAMP_OF = "SELECT event_us, known_us FROM modelway_newest WHERE view = ? AND entity_key = ?"
+_SET_STAMP = "INSERT OR REPLACE INTO modelway_newest VALUES (?, ?, ?, ?)"
+
+
+class NewestWinsSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]  # Feast is untyped
+    """`online_store:` section of feature_store.yaml."""
+
+    type: Literal["modelway.features.online.NewestWinsSqliteOnlineStore"] = (
+        "modelway.features.online.NewestWinsSqliteOnlineStore"
+    )
+
+
+class NewestWinsSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]  # Feast is untyped
+    """SQLite, one event time per entity in microseconds (Feast keeps seconds, one per value)."""
+
+    def online_write_batch(
+        self, config: Any, table: Any, data: Sequence[Write], progress: Callable[[int], Any] | None
+    ) -> None:
+        """Write those rows that are at least as new as what is stored; pass over the others.
+
+        Newer means a later event time, or the same one known later. The transaction starts before the
+        look, so that two writers cannot both find their row the newest.
+        """
+        conn, view = self._get_conn(config), compute_table_id(config.project, table, enable_versioning=False)
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            fresh = _fresh(conn, view, data, config.entity_key_serialization_version)
+            super().online_write_batch(config, table, fresh, None)  # commits
+        except BaseException:
+            conn.rollback()
+            raise
+        if progress:
+            progress(len(data))
+
+    def online_read(
+        self, config: Any, table: Any, entity_keys: list[Any], requested_features: list[str] | None = None
+    ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
+        """As Feast reads, with the event time to the microsecond."""
+        found = super().online_read(config, table, entity_keys, requested_features)
+        conn, view = self._get_conn(config), compute_table_id(config.project, table, enable_versioning=False)
+        version = config.entity_key_serialization_version
+        keys = (_binary(key, version) for key in entity_keys)
+        stamps = (conn.execute(_STAMP_OF, (view, key)).fetchone() for key in keys)
+        return [
+            (_EPOCH + timedelta(microseconds=stamp[0]) if stamp else at, values)
+            for (at, values), stamp in zip(found, stamps, strict=True)
+        ]
+
+    def update(self, config: Any, tables_to_delete: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        """Create and drop tables as Feast does; a dropped view's event times go with it."""
+        super().update(config, tables_to_delete, *args, **kwargs)
+        conn = self._get_conn(config)
+        with conn:
+            conn.execute(_NEWEST)
+            for table in tables_to_delete:
+                view = compute_table_id(config.project, table, enable_versioning=False)
+                conn.execute("DELETE FROM modelway_newest WHERE view = ?", (view,))
+
+
+def _fresh(conn: sqlite3.Connection, view: str, data: Sequence[Write], version: int) -> list[Write]:
+    """The rows to write, their event times noted; within the batch, too, the newest comes last."""
+    fresh = []
+    for write in sorted(data, key=_stamp):
+        key, stamp = _binary(write[0], version), _stamp(write)
+        stored = conn.execute(_STAMP_OF, (view, key)).fetchone()
+        if stored is None or stamp >= stored:
+            conn.execute(_SET_STAMP, (view, key, *stamp))
+            fresh.append(write)
+    return fresh
+
+
+def _binary(entity_key: Any, version: int) -> bytes:
+    return bytes(serialize_entity_key(entity_key, entity_key_serialization_version=version))
+
+
+def _stamp(write: Write) -> tuple[int, int]:
+    """Event and known-at time in microseconds; naive times are UTC, an unnamed known-at is the event's."""
+    event_us = _microseconds(write[2])
+    return event_us, event_us if write[3] is None else _microseconds(write[3])
+
+
+def _microseconds(moment: datetime) -> int:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,126 @@
+"""The Feast repository of a use case, written from its definitions. People may read it, not edit it."""
+
+import json
+import re
+from pathlib import Path
+
+from modelway.features.definitions import Feature, FeatureView
+from modelway.usecase import UseCase
+
+CONFIG_FILE = "feature_store.yaml"
+DEFINITIONS_FILE = "definitions.py"
+OFFLINE_FOLDER = "offline"
+
+_CONFIG = """\
+# Written by modelway from the use case `{name}`; `modelway features materialise {name}` writes it again.
+project: {project}
+provider: local
+registry: registry.db
+offline_store:
+  type: file
+online_store:
+  type: modelway.features.online.NewestWinsSqliteOnlineStore  # Feast's own lets old events win
+  path: online.db
+entity_key_serialization_version: 3
+"""
+
+_HEAD = '''\
+"""Feast definitions of the use case `{name}`. Written by modelway: change the use case, not this file."""
+
+from datetime import timedelta
+
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Float32, String
+'''
+
+_ENTITY = """
+{var} = Entity(name={name}, join_keys=[{name}], value_type=ValueType.STRING)
+"""
+
+_VIEW = """
+{var}_source = FileSource(
+    name={source},
+    path={path},
+    timestamp_field="event_time",
+    created_timestamp_column="known_at",
+)
+
+{var} = FeatureView(
+    name={name},
+    entities=[{entity}],
+    ttl=timedelta(days={ttl_days}),
+    schema=[
+        Field(name={entity_name}, dtype=String),
+{fields}
+    ],
+    source={var}_source,
+)
+"""
+
+_TYPES = {"numeric": "Float32", "category": "String"}
+
+
+def project_name(use_case: UseCase) -> str:
+    """Feast's name of the use case: letters, digits, underscores."""
+    return _identifier(use_case.name)
+
+
+def offline_file(view: FeatureView) -> str:
+    """Where the view's published rows lie, relative to the repository."""
+    return f"{OFFLINE_FOLDER}/{_identifier(view.name)}.parquet"
+
+
+def config_text(use_case: UseCase) -> str:
+    """`feature_store.yaml`."""
+    return _CONFIG.format(name=use_case.name, project=project_name(use_case))
+
+
+def definitions_text(use_case: UseCase) -> str:
+    """`definitions.py`: entities, file sources and feature views."""
+    views = use_case.features.views
+    entities = sorted({view.entity for view in views})
+    parts = [_HEAD.format(name=use_case.name)]
+    parts += [_ENTITY.format(var=_entity_variable(name), name=_quoted(name)) for name in entities]
+    parts += [_view_text(view) for view in views]
+    return "".join(parts)
+
+
+def write_repository(use_case: UseCase, folder: Path) -> None:
+    """Write both files; what Feast adds (registry, online store) stays as it is."""
+    (folder / OFFLINE_FOLDER).mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(config_text(use_case))
+    (folder / DEFINITIONS_FILE).write_text(definitions_text(use_case))
+
+
+def _view_text(view: FeatureView) -> str:
+    return _VIEW.format(
+        var=_identifier(view.name),
+        name=_quoted(view.name),
+        source=_quoted(f"{view.name}_source"),
+        path=_quoted(offline_file(view)),
+        entity=_entity_variable(view.entity),
+        entity_name=_quoted(view.entity),
+        ttl_days=view.ttl_days,
+        fields="\n".join(_field_text(feature) for feature in view.features),
+    )
+
+
+def _field_text(feature: Feature) -> str:
+    parts = [f"name={_quoted(feature.name)}", f"dtype={_TYPES[feature.kind]}"]
+    parts += [f"description={_quoted(feature.description)}"] if feature.description else []
+    parts += [f'tags={{"unit": {_quoted(feature.unit)}}}'] if feature.unit else []
+    lines = "".join(f"            {part},\n" for part in parts)
+    return f"        Field(\n{lines}        ),"
+
+
+def _quoted(text: str) -> str:
+    """A Python literal in double quotes: JSON's strings are Python's."""
+    return json.dumps(text)
+
+
+def _entity_variable(name: str) -> str:
+    return f"{_identifier(name)}_entity"
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W", "_", name)

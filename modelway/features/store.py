@@ -1,0 +1,206 @@
+"""The feature store of a stack: Feast repositories below one root, one per use case.
+
+Feast owns definitions, registry, materialisation and the online read. What it gets wrong is put right
+here and in `online.py`: rows count from the day they were published, an older event never replaces a
+newer one, and a value past its time to live is missing.
+"""
+
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from modelway.contract import Verdict
+from modelway.errors import EmptyWindowError, NotFoundError
+from modelway.features.definitions import FeatureView
+from modelway.features.feast_border import definitions, feast_errors, open_feast, read_chunk
+from modelway.features.join import TIME
+from modelway.features.repository import CONFIG_FILE, offline_file, project_name, write_repository
+from modelway.features.skew import Lookup, nothing_online, skew_of
+from modelway.features.values import view_rows
+from modelway.usecase import UseCase
+
+READ_CHUNK = 5_000
+"""Entities per online read: SQLite takes no more than 32,766 parameters in one statement."""
+
+
+class FeatureStore:
+    """Online and offline features of every use case, below one folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        """Name the folder. Creates nothing."""
+        self.root = Path(root)
+        self._open: dict[str, Any] = {}
+
+    def folder(self, use_case: UseCase) -> Path:
+        """The use case's Feast repository: `feast -c FOLDER …` works on it."""
+        return self.root / project_name(use_case)
+
+    def apply(self, use_case: UseCase) -> None:
+        """Write the Feast repository and register its definitions. Repeatable; dropped views go.
+
+        Raises:
+            StorageError: The folder cannot be written.
+        """
+        folder = self.folder(use_case)
+        with feast_errors(f"applying the features of {use_case.name}"):
+            write_repository(use_case, folder)
+            feast = self._feast(use_case, reopen=True)
+            kept = {view.name for view in use_case.features.views}
+            dropped = [view for view in feast.list_feature_views() if view.name not in kept]
+            feast.apply([*definitions(folder), *dropped], objects_to_delete=dropped, partial=not dropped)
+
+    def materialise(self, use_case: UseCase, history: pl.LazyFrame, *, as_of: datetime) -> int:
+        """Bring the online store to what was published by `as_of`.
+
+        Also leaves every published row as the offline source below the repository. An `as_of` before
+        that of an earlier call changes nothing online: newest wins. To replay from an earlier day,
+        call `clear` first.
+
+        Returns:
+            How many (view, entity) pairs have a published row.
+
+        Raises:
+            EmptyWindowError: A view has published nothing by `as_of`.
+            ContractError: The history lacks a column that a view is computed from.
+            StorageError: The folder cannot be written.
+        """
+        as_of = _utc(as_of)
+        published = {view: _published(view, history, as_of) for view in use_case.features.views}
+        self.apply(use_case)
+        with feast_errors(f"materialising the features of {use_case.name}"):
+            for view, rows in published.items():
+                _replace(self.folder(use_case) / offline_file(view), rows)
+                self._materialise_one(use_case, view, rows, as_of)
+        return sum(rows[view.entity].n_unique() for view, rows in published.items())
+
+    def _materialise_one(
+        self, use_case: UseCase, view: FeatureView, rows: pl.DataFrame, as_of: datetime
+    ) -> None:
+        """Let Feast do it; it prints its progress, which is no output of ours."""
+        first = rows.select(pl.col("event_time").min()).item()
+        with redirect_stdout(StringIO()):
+            self._feast(use_case).materialize(first, as_of, feature_views=[view.name])
+
+    def read(
+        self, use_case: UseCase, view_name: str, entity_values: Sequence[str | None], *, at: datetime
+    ) -> pl.DataFrame:
+        """Online values of a view, one row per given entity, in the order given.
+
+        Args:
+            use_case: Whose store.
+            view_name: Which view.
+            entity_values: E.g. state codes; may repeat. None finds nothing.
+            at: The moment of the row they are for: a value older than the view's TTL then, or from
+                after it, is missing.
+
+        Returns:
+            The entity, `event_time` of the value (null when missing) and the features.
+
+        Raises:
+            NotFoundError: The use case has no such view, or was never materialised here.
+        """
+        view = _view(use_case, view_name)
+        distinct = sorted({value for value in entity_values if value is not None})
+        with feast_errors(f"reading {view_name} of {use_case.name}"):
+            feast = self._feast(use_case)
+            chunks = [distinct[i : i + READ_CHUNK] for i in range(0, len(distinct), READ_CHUNK)]
+            found = [row for chunk in chunks for row in read_chunk(feast, view, chunk)]
+        known = _fresh(pl.DataFrame(found, schema=_schema(view), orient="row"), view, _utc(at))
+        asked = pl.DataFrame({view.entity: entity_values}, schema={view.entity: pl.String})
+        return asked.join(known, on=view.entity, how="left", maintain_order="left")
+
+    def skew(
+        self, use_case: UseCase, history: pl.LazyFrame, *, as_of: datetime, sample: int = 200
+    ) -> Verdict:
+        """Whether the online store answers what the as-of join gives, for sampled entities of each view.
+
+        INCONCLUSIVE where nothing could be compared: no view, nothing published, never materialised,
+        or materialised for a later day than `as_of`.
+        """
+        verdicts = [
+            skew_of(view, history, self._lookup(use_case, view), as_of=_utc(as_of), sample=sample)
+            for view in use_case.features.views
+        ]
+        return Verdict.all_of(verdicts) if verdicts else nothing_online(use_case.name)
+
+    def _lookup(self, use_case: UseCase, view: FeatureView) -> Lookup:
+        def read(values: Sequence[str], at: datetime) -> pl.DataFrame:
+            return self.read(use_case, view.name, values, at=at)
+
+        return Lookup(read=read, materialised_until=self.materialised_until(use_case, view.name))
+
+    def materialised_until(self, use_case: UseCase, view_name: str) -> datetime | None:
+        """The latest `as_of` that the view was materialised for; None when never."""
+        view = _view(use_case, view_name)
+        if not (self.folder(use_case) / CONFIG_FILE).is_file():
+            return None
+        with feast_errors(f"looking up {view_name} of {use_case.name}"):
+            until = self._feast(use_case).get_feature_view(view.name).most_recent_end_time
+        return _utc(until) if until else None
+
+    def clear(self, use_case: UseCase) -> None:
+        """Forget every online value, so that a replay can start at an earlier day."""
+        folder = self.folder(use_case)
+        if not (folder / CONFIG_FILE).is_file():
+            return
+        with feast_errors(f"clearing the features of {use_case.name}"):
+            self._feast(use_case).teardown()
+            self._open.pop(use_case.name, None)
+            (folder / "registry.db").unlink(missing_ok=True)
+
+    def _feast(self, use_case: UseCase, *, reopen: bool = False) -> Any:
+        if reopen or use_case.name not in self._open:
+            self._open[use_case.name] = open_feast(use_case, self.folder(use_case))
+        return self._open[use_case.name]
+
+
+def _view(use_case: UseCase, name: str) -> FeatureView:
+    for view in use_case.features.views:
+        if view.name == name:
+            return view
+    names = ", ".join(view.name for view in use_case.features.views)
+    raise NotFoundError(
+        f"{use_case.name} has no feature view {name!r}", expected=f"one of: {names or '(it has none)'}"
+    )
+
+
+def _published(view: FeatureView, history: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
+    """The view's rows that could be read on the day `as_of`."""
+    moment = pl.lit(as_of).cast(TIME)
+    known = (pl.col("event_time") <= moment) & (pl.col("known_at") <= moment)
+    rows = view_rows(view, history).filter(known).drop_nulls(view.entity).collect()
+    if rows.is_empty():
+        raise EmptyWindowError(
+            f"view {view.name} had published nothing by {as_of:%Y-%m-%d}",
+            expected="a date after the first month of history",
+            remedy="choose a later --as-of date, or ingest more history",
+        )
+    return rows
+
+
+def _replace(path: Path, rows: pl.DataFrame) -> None:
+    beside = path.with_suffix(".tmp")
+    rows.write_parquet(beside)
+    beside.replace(path)
+
+
+def _fresh(found: pl.DataFrame, view: FeatureView, at: datetime) -> pl.DataFrame:
+    """Without what has expired by `at` and what happened after it: Feast returns both."""
+    age = pl.lit(at).cast(TIME) - pl.col("event_time")
+    usable = age.is_between(timedelta(0), timedelta(days=view.ttl_days))
+    return found.filter(usable)
+
+
+def _schema(view: FeatureView) -> dict[str, Any]:
+    types = {"numeric": pl.Float32, "category": pl.String}
+    values = {feature.name: types[feature.kind] for feature in view.features}
+    return {view.entity: pl.String, "event_time": TIME, **values}
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
