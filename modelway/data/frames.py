@@ -38,13 +38,10 @@ def write_frame(frame: pl.DataFrame, folder: str) -> FrameRef:
     Raises:
         StorageError: Disk full, read-only, unreachable.
     """
-    content = encode(frame)
-    digest = sha256_of(content)
     store = Folder(folder)
-    store.write(f"{digest}.parquet", content)
-    return FrameRef(
-        uri=store.path(f"{digest}.parquet"), sha256=digest, rows=frame.height, columns=tuple(frame.columns)
-    )
+    digest = store.put("", ".parquet", encode(frame))
+    uri = store.path(f"{digest}.parquet")
+    return FrameRef(uri=uri, sha256=digest, rows=frame.height, columns=tuple(frame.columns))
 
 
 def encode(frame: pl.DataFrame) -> bytes:
@@ -60,14 +57,22 @@ def decode(content: bytes, sha256: str, place: str) -> pl.DataFrame:
     Raises:
         SnapshotCorruptError: It does not.
     """
-    found = sha256_of(content)
-    if found != sha256:
+    check(sha256_of(content), sha256, place)
+    return pl.read_parquet(io.BytesIO(content))
+
+
+def check(found: str, expected: str, place: str) -> None:
+    """Refuse bytes that hash to anything but what was written.
+
+    Raises:
+        SnapshotCorruptError: They do.
+    """
+    if found != expected:
         raise SnapshotCorruptError(
             f"{place} hashes to {found[:12]}…",
-            expected=f"{sha256[:12]}…",
-            remedy="restore the file from a backup, or ingest again: the same source gives the same bytes",
+            expected=f"{expected[:12]}…",
+            remedy="restore it from a backup, or ingest again: the same source gives the same bytes",
         )
-    return pl.read_parquet(io.BytesIO(content))
 
 
 def _stored(folder: str, name: str, uri: str) -> bytes:

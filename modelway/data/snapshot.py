@@ -6,67 +6,22 @@ no snapshot; the chunks it left are whole, and the next commit of the same rows 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import polars as pl
 from pydantic import ValidationError
 
-from modelway.contract import DataContract, Frozen, Outcome, Reason, Verdict
-from modelway.data.frames import decode, encode
+from modelway.contract import DataContract, Outcome, Reason, Verdict
+from modelway.data.difference import Difference, difference
+from modelway.data.frames import check, decode
+from modelway.data.manifest import Chunk, Snapshot
 from modelway.data.storage import Folder, sha256_of
+from modelway.data.writer import SnapshotWriter
 from modelway.errors import InputError, NotFoundError, SnapshotCorruptError
 
-CHUNK_ROWS = 250_000
-"""Rows a chunk holds; appended rows leave the earlier chunks, and their files, as they are."""
-
-
-class Chunk(Frozen):
-    """One stored file."""
-
-    sha256: str
-    rows: int
-    size_bytes: int
-
-    @property
-    def name(self) -> str:
-        """Where it lies below the store's root."""
-        return f"objects/{self.sha256}.parquet"
-
-
-class Manifest(Frozen):
-    """What a snapshot is. No clock time, host or path: the same content has the same id anywhere."""
-
-    use_case: str
-    source: str
-    contract_version: str
-    key: str
-    clocks: Mapping[str, str]
-    """Column -> the timestamp column from which on its value is known."""
-    columns: Mapping[str, str]
-    """Column -> polars type, in order."""
-    rows: int
-    files: tuple[Chunk, ...]
-    quarantined: int
-    quarantine_files: tuple[Chunk, ...]
-    parents: tuple[str, ...]
-    contract: Verdict
-    """The contract report."""
-
-    def to_bytes(self) -> bytes:
-        """Canonical JSON: what the id is the hash of."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1).encode()
-
-
-class Snapshot(Manifest):
-    """A committed manifest with its id, the sha256 of the manifest's bytes."""
-
-    id: str
-
-    @property
-    def short_id(self) -> str:
-        """What people type."""
-        return self.id[:12]
+__all__ = ["FolderSnapshotStore", "Snapshot", "known_as_of"]
 
 
 class FolderSnapshotStore:
@@ -148,8 +103,24 @@ class FolderSnapshotStore:
             SnapshotCorruptError: A chunk is altered or gone.
         """
         snapshot = self.get(id_or_prefix)
-        frames = [self._chunk(chunk).lazy() for chunk in snapshot.files]
+        frames = [self._lazy_chunk(chunk) for chunk in snapshot.files]
         return known_as_of(pl.concat(frames), snapshot.clocks, as_of)
+
+    def diff(self, old: str, new: str) -> Difference:
+        """What changed from one snapshot to another, by key.
+
+        Raises:
+            NotFoundError: One of them does not exist.
+            InputError: They have different keys.
+        """
+        a, b = self.get(old), self.get(new)
+        if a.key != b.key:
+            raise InputError(
+                f"{a.short_id} is keyed by {a.key}, {b.short_id} by {b.key}",
+                expected="two snapshots of one use case",
+                remedy="`modelway data list` shows which is which",
+            )
+        return difference(a, b, self.scan(a.id), self.scan(b.id))
 
     def quarantine(self, id_or_prefix: str) -> pl.DataFrame:
         """The rows that were set aside; `_reason` is the first rule each broke, `_reasons` all of them."""
@@ -197,106 +168,36 @@ class FolderSnapshotStore:
                 remedy="ingest again",
             ) from cause
 
+    def _lazy_chunk(self, chunk: Chunk) -> pl.LazyFrame:
+        """Hash the file, then read of it only what is asked for; a remote chunk is fetched whole."""
+        if not self.folder.is_local:
+            return self._chunk(chunk).lazy()
+        with self._present(chunk):
+            check(self.folder.sha256(chunk.name), chunk.sha256, self.folder.path(chunk.name))
+        return pl.scan_parquet(self.folder.path(chunk.name))
+
     def _chunk(self, chunk: Chunk) -> pl.DataFrame:
-        place = self.folder.path(chunk.name)
+        with self._present(chunk):
+            return decode(self.folder.read(chunk.name), chunk.sha256, self.folder.path(chunk.name))
+
+    @contextmanager
+    def _present(self, chunk: Chunk) -> Iterator[None]:
         try:
-            return decode(self.folder.read(chunk.name), chunk.sha256, place)
+            yield
         except NotFoundError as cause:
             raise SnapshotCorruptError(
-                f"{place} is gone",
+                f"{self.folder.path(chunk.name)} is gone",
                 expected=f"a chunk of {chunk.rows} rows",
                 remedy="restore it from a backup, or ingest again",
             ) from cause
 
     def _fault(self, chunk: Chunk) -> SnapshotCorruptError | None:
         try:
-            self._chunk(chunk)
+            with self._present(chunk):
+                check(self.folder.sha256(chunk.name), chunk.sha256, self.folder.path(chunk.name))
         except SnapshotCorruptError as error:
             return error
         return None
-
-
-class SnapshotWriter:
-    """Collects rows into chunks of `CHUNK_ROWS`; nothing is a snapshot before `commit`."""
-
-    def __init__(
-        self, folder: Folder, use_case: str, contract: DataContract, *, source: str, parents: tuple[str, ...]
-    ) -> None:
-        """Remember what the manifest will say."""
-        self._folder = folder
-        self._use_case, self._contract = use_case, contract
-        self._source, self._parents = source, parents
-        self._rows = _Chunks(folder)
-        self._aside = _Chunks(folder)
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Append rows; full chunks are stored at once."""
-        self._rows.add(frame)
-
-    def set_aside(self, frame: pl.DataFrame) -> None:
-        """Append quarantined rows."""
-        self._aside.add(frame)
-
-    def commit(self, report: Verdict) -> Snapshot:
-        """Store what is left and then the manifest: from here on the snapshot exists.
-
-        Raises:
-            InputError: Not one row was added.
-            StorageError: Disk full, read-only, unreachable.
-        """
-        files, aside = self._rows.finish(), self._aside.finish()
-        if not files:
-            raise InputError("no row to commit", expected="at least one", remedy="look at the source")
-        manifest = Manifest(
-            use_case=self._use_case,
-            source=self._source,
-            contract_version=self._contract.version,
-            key=self._contract.key,
-            clocks={column.name: column.known_from for column in self._contract.columns},
-            columns=self._rows.columns,
-            rows=sum(chunk.rows for chunk in files),
-            files=files,
-            quarantined=sum(chunk.rows for chunk in aside),
-            quarantine_files=aside,
-            parents=self._parents,
-            contract=report,
-        )
-        content = manifest.to_bytes()
-        snapshot_id = sha256_of(content)
-        self._folder.write(f"manifests/{snapshot_id}.json", content)
-        return Snapshot(id=snapshot_id, **json.loads(content))
-
-
-class _Chunks:
-    """Rows of any batch size, stored in chunks of one size: the same rows always fall alike."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self._waiting: list[pl.DataFrame] = []
-        self._stored: list[Chunk] = []
-        self.columns: Mapping[str, str] = {}
-
-    def add(self, frame: pl.DataFrame) -> None:
-        if frame.height:
-            self.columns = self.columns or {name: str(kind) for name, kind in frame.schema.items()}
-            self._waiting.append(frame)
-        while sum(f.height for f in self._waiting) >= CHUNK_ROWS:
-            rows = pl.concat(self._waiting)
-            self._store(rows.head(CHUNK_ROWS))
-            self._waiting = [rows.slice(CHUNK_ROWS)]
-
-    def finish(self) -> tuple[Chunk, ...]:
-        rest = [f for f in self._waiting if f.height]
-        if rest:
-            self._store(pl.concat(rest))
-        self._waiting = []
-        return tuple(self._stored)
-
-    def _store(self, rows: pl.DataFrame) -> None:
-        content = encode(rows)
-        chunk = Chunk(sha256=sha256_of(content), rows=rows.height, size_bytes=len(content))
-        self._folder.write(chunk.name, content)
-        self._stored.append(chunk)
 
 
 def known_as_of(frame: pl.LazyFrame, clocks: Mapping[str, str], as_of: datetime | None) -> pl.LazyFrame:
@@ -314,13 +215,13 @@ def known_as_of(frame: pl.LazyFrame, clocks: Mapping[str, str], as_of: datetime 
         return frame
     if as_of.tzinfo is None:
         raise InputError(f"as_of {as_of} has no time zone", expected="UTC", remedy="add tzinfo=UTC")
-    now = pl.lit(as_of.astimezone(UTC)).cast(pl.Datetime("us", "UTC"))
+    moment = pl.lit(as_of.astimezone(UTC)).cast(pl.Datetime("us", "UTC"))
     hidden = [
-        pl.when(pl.col(clock) <= now).then(pl.col(name)).alias(name)
+        pl.when(pl.col(clock) <= moment).then(pl.col(name)).alias(name)
         for name, clock in clocks.items()
         if clock != "known_at"
     ]
-    return frame.filter(pl.col("known_at") <= now).with_columns(hidden)
+    return frame.filter(pl.col("known_at") <= moment).with_columns(hidden)
 
 
 def _looked(name: str, fault: Exception | None) -> Reason:

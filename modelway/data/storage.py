@@ -1,14 +1,16 @@
 """One folder of immutable files behind an fsspec URL or a local path.
 
-A file appears whole or not at all, and never changes: it is written beside its place and renamed.
+A file appears whole or not at all: it is written beside its place and renamed. A content address never
+changes its content, so writers need no lock.
 All foreign storage errors are mapped here.
 """
 
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +24,10 @@ _REMEDIES = {
     errno.EACCES: "give this user write permission, or choose another artifact store",
     errno.EFBIG: "raise the file size limit (ulimit -f)",
 }
+
+
+ABANDONED_AFTER_S = 3_600
+"""No single file takes longer to write: an unfinished one older than this has lost its writer."""
 
 
 def sha256_of(content: bytes) -> str:
@@ -69,31 +75,74 @@ class Folder:
             except FileNotFoundError as cause:
                 raise NotFoundError(f"no file {place}") from cause
 
-    def exists(self, name: str) -> bool:
-        """Whether the file is there, whole."""
+    def sha256(self, name: str) -> str:
+        """Hex digest of the file, read in pieces.
+
+        Raises:
+            NotFoundError: No such file.
+            StorageError: The store does not answer.
+        """
+        if not self.is_local:
+            return sha256_of(self.read(name))
         place = self.path(name)
         with storage_errors(place):
-            return Path(place).is_file() if self.is_local else bool(self._remote().isfile(place))
+            try:
+                with Path(place).open("rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError as cause:
+                raise NotFoundError(f"no file {place}") from cause
 
     def names(self, prefix: str) -> list[str]:
         """Names of the files right below `prefix`, oldest first, then by name; none is no error."""
         with storage_errors(self.path(prefix)):
             return self._local_names(prefix) if self.is_local else self._remote_names(prefix)
 
-    def write(self, name: str, content: bytes) -> None:
-        """Put a file there unless one of that name is: names are content addresses.
+    def put(self, folder: str, suffix: str, content: bytes) -> str:
+        """Store bytes under their own hash. Bytes that are there already are left; altered ones are healed.
+
+        Args:
+            folder: Below the root; empty for the root itself.
+            suffix: How the name ends, e.g. `.parquet`.
+            content: What to store.
+
+        Returns:
+            The sha256, which is the name.
 
         Raises:
-            StorageError: Disk full, read-only, unreachable. Nothing is left behind.
+            StorageError: Disk full, read-only, unreachable. Nothing half-written is left.
         """
-        if self.exists(name):
-            return
+        digest = sha256_of(content)
+        name = f"{folder}/{digest}{suffix}".lstrip("/")
+        if self._digest(name) != digest:
+            self.write(name, content)
+        return digest
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a whole file there, or nothing.
+
+        Raises:
+            StorageError: Disk full, read-only, unreachable. Nothing half-written is left.
+        """
         place = self.path(name)
         with storage_errors(place):
             if self.is_local:
                 _write_atomically(Path(place), content)
             else:
                 self._remote().pipe_file(place, content)  # object stores show an object whole or not at all
+
+    def sweep(self) -> None:
+        """Remove what writers that were killed left beside their files, once it is surely nobody's."""
+        if not self.is_local:
+            return
+        with storage_errors(self.root):
+            for beside in Path(self._base).glob("*/.*.tmp"):
+                _remove_if_old(beside)
+
+    def _digest(self, name: str) -> str | None:
+        try:
+            return self.sha256(name)
+        except NotFoundError:
+            return None
 
     def _remote(self) -> Any:
         import fsspec  # noqa: PLC0415 - a local store does without
@@ -115,7 +164,7 @@ class Folder:
 
 
 def _write_atomically(place: Path, content: bytes) -> None:
-    """Write beside, sync, rename. A reader sees the whole file or none, even after a power cut."""
+    """Write beside, sync, rename, sync the folder: a reader sees the whole file or none, come what may."""
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f".{place.name}.{uuid4().hex[:8]}.tmp")
     try:
@@ -127,3 +176,18 @@ def _write_atomically(place: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_if_old(beside: Path) -> None:
+    with suppress(FileNotFoundError):  # its writer, or another sweep, was faster
+        if time.time() - beside.stat().st_mtime > ABANDONED_AFTER_S:
+            beside.unlink()
