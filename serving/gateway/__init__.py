@@ -1,0 +1,1 @@
+"""The local gateway: a supervisor that owns Envoy and the predictor replicas."""

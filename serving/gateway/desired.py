@@ -1,0 +1,119 @@
+"""What the supervisor shall bring about (desired.json) and what is the case (status.json)."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from modelway.contract import Frozen
+from serving.gateway.files import get, locked, put
+
+
+class RevisionSpec(Frozen):
+    """One revision to keep running."""
+
+    bundle: Path
+    digest: str
+    verify_key: Path
+    replicas: int = Field(default=1, ge=1)
+
+
+class Desired(Frozen):
+    """The whole wish; each edit raises `generation`."""
+
+    generation: int = Field(default=0, ge=0)
+    revisions: dict[str, RevisionSpec] = Field(default_factory=dict)
+    weights: dict[str, int] = Field(default_factory=dict)
+    """Percent per revision; empty, or summing to 100."""
+    mirror: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unknown = set(self.weights) - set(self.revisions)
+        if unknown or (self.mirror and self.mirror not in self.revisions):
+            raise ValueError(f"traffic for revisions that are not deployed: {sorted(unknown) or self.mirror}")
+        if self.weights and (sum(self.weights.values()) != 100 or min(self.weights.values()) < 0):  # noqa: PLR2004 - percent
+            raise ValueError(f"weights must be 0 or more and sum to 100, got {self.weights}")
+        return self
+
+
+class ReplicaStatus(Frozen):
+    """One predictor process."""
+
+    port: int
+    pid: int | None = None
+    ready: bool = False
+    restarts: int = 0
+    """Crashes since it was deployed."""
+    problem: str = ""
+
+
+class RevisionStatus(Frozen):
+    """All replicas of one revision."""
+
+    wanted: int
+    replicas: tuple[ReplicaStatus, ...] = ()
+
+    @property
+    def ready(self) -> int:
+        """How many replicas answer their readiness probe."""
+        return sum(replica.ready for replica in self.replicas)
+
+
+class Status(Frozen):
+    """What is the case; rewritten whenever it changes."""
+
+    pid: int
+    port: int
+    admin_port: int
+    envoy_pid: int | None = None
+    gateway_ready: bool = False
+    generation: int = 0
+    """The last wish that was read."""
+    weights: dict[str, int] | None = None
+    """Shares that Envoy has accepted; None before the first."""
+    mirror: str | None = None
+    revisions: dict[str, RevisionStatus] = Field(default_factory=dict)
+    written_at: datetime
+    problem: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where clients send their requests."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+class Layout:
+    """Where things lie below the root of one gateway."""
+
+    def __init__(self, root: Path) -> None:
+        """Name the paths; creates nothing."""
+        self.root = root.resolve()
+        self.desired = self.root / "desired.json"
+        self.status = self.root / "status.json"
+        self.lock = self.root / "supervisor.lock"
+        self.envoy = self.root / "envoy"
+        self.predictions = self.root / "predictions"
+        self.logs = self.root / "logs"
+        self.rollouts = self.root / "rollouts"
+
+    def read_desired(self) -> Desired:
+        """The present wish; an empty one when there is none."""
+        return get(self.desired, Desired) or Desired()
+
+    def read_status(self) -> Status | None:
+        """What the supervisor wrote last, be it alive or not."""
+        return get(self.status, Status)
+
+    def edit(self, change: Callable[[Desired], Desired]) -> Desired:
+        """Read, change and replace the wish under a lock; one that changes nothing writes nothing."""
+        with locked(self.root / "desired.lock"):
+            before = self.read_desired()
+            after = change(before)
+            if after == before:
+                return before
+            bumped = Desired.model_validate(after.model_dump() | {"generation": before.generation + 1})
+            put(self.desired, bumped.model_dump_json(indent=2))
+            return bumped

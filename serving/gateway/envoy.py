@@ -1,0 +1,105 @@
+"""The Envoy process and its admin port."""
+
+import http.client
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from serving.gateway import xds
+from serving.gateway.files import put
+from serving.gateway.process import Child
+
+_ADMIN_TIMEOUT_S = 1.0
+_DRAIN_S = 5.0
+
+
+def admin(port: int, path: str, *, method: str = "GET") -> str | None:
+    """What Envoy's admin port answers; None when it does not."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ADMIN_TIMEOUT_S)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        body = response.read().decode()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return body if response.status == http.HTTPStatus.OK else None
+
+
+def counters(port: int) -> Mapping[str, int] | None:
+    """Every counter and gauge by name; None when Envoy does not answer."""
+    text = admin(port, "/stats?filter=upstream_rq_(5xx|retry|completed)$")
+    if text is None:
+        return None
+    pairs = (line.rsplit(": ", 1) for line in text.splitlines() if ": " in line)
+    return {name: int(value) for name, value in pairs if value.isdigit()}
+
+
+class Envoy:
+    """One Envoy with its watched files. `accepted` says what it has really taken over."""
+
+    def __init__(self, binary: Path, folder: Path, log: Path, *, port: int, admin_port: int) -> None:
+        """Name everything; starts nothing."""
+        self._binary = binary
+        self._folder = folder
+        self._log = log
+        self._port = port
+        self._admin_port = admin_port
+        self._child: Child | None = None
+        self._written: dict[str, str] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._child.pid if self.running and self._child else None
+
+    @property
+    def running(self) -> bool:
+        """The process is there."""
+        return self._child is not None and self._child.exit_code is None
+
+    @property
+    def problem(self) -> str:
+        """Why it is not running, in its own words."""
+        return self._child.last_words() if self._child and not self.running else ""
+
+    def start(self) -> None:
+        """Start it on the files that were written last."""
+        config = self._folder / "bootstrap.json"
+        put(config, json.dumps(xds.bootstrap(self._folder, port=self._port, admin_port=self._admin_port)))
+        options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
+        self._child = Child([str(self._binary), "--config-path", str(config), *options], self._log)
+
+    def write(self, kind: str, document: xds.Json) -> str:
+        """Put a discovery document where Envoy watches, if it is another than before. Returns its version."""
+        version = str(document["version_info"])
+        if self._written.get(kind) != version:
+            put(self._folder / kind / f"{kind}.json", json.dumps(document))
+            self._written[kind] = version
+        return version
+
+    def listening(self) -> bool:
+        """It has a configuration and takes requests."""
+        return admin(self._admin_port, "/ready") is not None
+
+    def accepted(self) -> Mapping[str, str]:
+        """Versions in effect by kind (`cds`, `rds`); a kind is missing while it is not fully in effect."""
+        text = (
+            admin(self._admin_port, "/stats?filter=(version_text|warming_clusters|upstream_rq_active)$") or ""
+        )
+        stats = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+        versions = {"rds": stats.get(f"http.{xds.STAT_PREFIX}.rds.{xds.ROUTE_CONFIG}.version_text", "")}
+        if stats.get("cluster_manager.warming_clusters") == "0":
+            versions["cds"] = stats.get("cluster_manager.cds.version_text", "")
+        return {kind: version.strip('"') for kind, version in versions.items()}
+
+    def stop(self) -> None:
+        """Finish the requests under way, then end."""
+        if self._child is None:
+            return
+        admin(self._admin_port, "/drain_listeners?graceful&skip_exit", method="POST")
+        self._child.terminate()
+        if not self._child.wait(_DRAIN_S):
+            self._child.kill()
+            self._child.wait(_DRAIN_S)

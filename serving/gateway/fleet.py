@@ -1,0 +1,64 @@
+"""All replicas of one revision, those on their way out included."""
+
+from serving.gateway.desired import Layout, RevisionSpec, RevisionStatus
+from serving.gateway.replica import Replica
+
+
+class Fleet:
+    """Keeps as many replicas as are wished."""
+
+    def __init__(self, revision: str, layout: Layout, module: str) -> None:
+        """Nothing runs yet."""
+        self._revision, self._layout, self._module = revision, layout, module
+        self._spec: RevisionSpec | None = None
+        self._replicas: list[Replica] = []
+        self._made = 0
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is wished and nothing is left."""
+        return self._spec is None and not self._replicas
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where requests may go: replicas that stay."""
+        return tuple(replica.port for replica in self._staying())
+
+    def want(self, spec: RevisionSpec | None, now_s: float) -> None:
+        """Add replicas, or begin to drain the youngest, until as many stay as are wished."""
+        self._spec = spec
+        staying = self._staying()
+        wanted = spec.replicas if spec else 0
+        for replica in staying[wanted:]:
+            replica.leave(now_s)
+        if spec is not None:
+            self._replicas += [self._make(spec) for _ in range(wanted - len(staying))]
+
+    def tick(self, now_s: float, routed_ports: frozenset[int]) -> None:
+        """Let each replica do what is due and forget those that are gone."""
+        for replica in self._replicas:
+            replica.tick(now_s, routed=replica.port in routed_ports)
+        self._replicas = [replica for replica in self._replicas if not replica.gone]
+
+    def status(self) -> RevisionStatus:
+        """What the status file says."""
+        wanted = self._spec.replicas if self._spec else 0
+        return RevisionStatus(wanted=wanted, replicas=tuple(each.status() for each in self._staying()))
+
+    def end(self) -> None:
+        """Ask every process to end now."""
+        for replica in self._replicas:
+            replica.end()
+
+    def wait(self, limit_s: float) -> None:
+        """Wait for their end, and enforce it."""
+        for replica in self._replicas:
+            replica.wait(limit_s)
+
+    def _staying(self) -> list[Replica]:
+        return [replica for replica in self._replicas if not replica.leaving]
+
+    def _make(self, spec: RevisionSpec) -> Replica:
+        log = self._layout.logs / f"{self._revision}-{self._made}.log"
+        self._made += 1
+        return Replica(self._module, self._revision, spec, predictions=self._layout.predictions, log=log)

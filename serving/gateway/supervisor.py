@@ -1,0 +1,100 @@
+"""The long-lived process behind the local gateway: makes what is the case equal to what is wished.
+
+One thread, one loop. Each turn reads desired.json, starts, probes, restarts and drains predictors, tells
+Envoy what changed and writes status.json. It keeps no memory on disk: killed and started again, it brings
+the same wish about.
+"""
+
+import os
+from datetime import UTC, datetime
+
+from modelway.errors import StorageError
+from serving.gateway.desired import Desired, Layout, Status
+from serving.gateway.envoy import Envoy
+from serving.gateway.files import put
+from serving.gateway.fleet import Fleet
+from serving.gateway.plane import Plane
+
+_HEARTBEAT_S = 1.0
+_ENVOY_PAUSE_S = 1.0
+_DRAIN_S = 20.0
+
+
+class Supervisor:
+    """Reconciles one root folder. Times are seconds of a monotonic clock that the caller passes in."""
+
+    def __init__(self, layout: Layout, envoy: Envoy, *, port: int, admin_port: int, module: str) -> None:
+        """Take the parts; starts nothing."""
+        self._layout, self._envoy, self._module = layout, envoy, module
+        self._port, self._admin_port = port, admin_port
+        self._plane = Plane(envoy)
+        self._wish = Desired()
+        self._fleets: dict[str, Fleet] = {}
+        self._envoy_start_at_s = 0.0
+        self._reported: Status | None = None
+        self._reported_at_s = 0.0
+        self._problem = ""
+
+    def turn(self, now_s: float) -> None:
+        """One round of the loop."""
+        self._read()
+        self._crew(now_s)
+        self._plane.turn(self._wish, {name: fleet.ports for name, fleet in self._fleets.items()})
+        self._keep_envoy(now_s)
+        self._report(now_s)
+
+    def stop(self) -> None:
+        """Drain and end everything that was started, the front door first."""
+        self._envoy.stop()
+        for fleet in self._fleets.values():
+            fleet.end()
+        for fleet in self._fleets.values():
+            fleet.wait(_DRAIN_S)
+        self._layout.status.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        try:
+            self._wish, self._problem = self._layout.read_desired(), ""
+        except StorageError as error:  # keep the last good wish: an unreadable one stops nothing
+            self._problem = error.found
+
+    def _crew(self, now_s: float) -> None:
+        for revision in sorted({*self._fleets, *self._wish.revisions}):
+            fleet = self._fleets.setdefault(revision, Fleet(revision, self._layout, self._module))
+            fleet.want(self._wish.revisions.get(revision), now_s)
+            fleet.tick(now_s, self._plane.routed_ports)
+        self._fleets = {name: fleet for name, fleet in self._fleets.items() if not fleet.empty}
+
+    def _keep_envoy(self, now_s: float) -> None:
+        if self._envoy.running or now_s < self._envoy_start_at_s:
+            return
+        self._problem = self._envoy.problem
+        self._envoy_start_at_s = now_s + _ENVOY_PAUSE_S
+        self._envoy.start()
+
+    def _report(self, now_s: float) -> None:
+        """Write status.json when something changed, and once a second as a sign of life."""
+        status = self._status()
+        same = self._reported is not None and status == self._reported.model_copy(
+            update={"written_at": status.written_at}
+        )
+        if same and now_s - self._reported_at_s < _HEARTBEAT_S:
+            return
+        put(self._layout.status, status.model_dump_json(indent=2))
+        self._reported, self._reported_at_s = status, now_s
+
+    def _status(self) -> Status:
+        effect = self._plane.in_effect
+        return Status(
+            pid=os.getpid(),
+            port=self._port,
+            admin_port=self._admin_port,
+            envoy_pid=self._envoy.pid,
+            gateway_ready=effect is not None and self._envoy.listening(),
+            generation=self._wish.generation,
+            weights=dict(effect.weights) if effect else None,
+            mirror=effect.mirror if effect else None,
+            revisions={name: fleet.status() for name, fleet in self._fleets.items() if fleet.ports},
+            written_at=datetime.now(UTC),
+            problem=self._problem,
+        )

@@ -1,0 +1,220 @@
+"""The target on this machine: predictor processes behind Envoy, kept by one supervisor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelway.errors import ConfigError, NotReadyError
+from serving.gateway.control import Gateway
+from serving.gateway.desired import Desired, RevisionSpec, RevisionStatus, Status
+from serving.gateway.envoy import counters as envoy_counters
+from serving.gateway.files import get, put
+from serving.rollout.counters import Ledger, Reading, add, gateway_view, observed, scrape
+from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
+
+
+class LocalTarget:
+    """Implements `Target` by editing desired.json and reading status.json and `/metrics`."""
+
+    def __init__(self, root: Path, *, runtime: str = "serving.runtime") -> None:
+        """Name the folder of one gateway; starts and creates nothing.
+
+        Args:
+            root: Folder of desired.json, status.json, logs, predictions and rollouts.
+            runtime: Module that is started per replica.
+        """
+        self._gateway = Gateway(root, runtime=runtime)
+        self._layout = self._gateway.layout
+
+    @property
+    def root(self) -> Path:
+        """The gateway's folder."""
+        return self._layout.root
+
+    @property
+    def prediction_log_folder(self) -> Path:
+        """Where the predictors write what they saw and answered, as Parquet."""
+        return self._layout.predictions
+
+    @property
+    def running(self) -> bool:
+        """A supervisor is alive for this root."""
+        return self._gateway.running
+
+    @property
+    def gateway_url(self) -> str:
+        """Where clients send their requests.
+
+        Raises:
+            NotRunningError: No supervisor is alive.
+        """
+        return self._gateway.require().url
+
+    def status(self) -> Status | None:
+        """What the supervisor says; None while none is alive."""
+        return self._gateway.status()
+
+    def start(self, *, port: int | None = None) -> str:
+        """Start the supervisor, detached, unless one is alive. Returns the gateway's URL.
+
+        Raises:
+            PortInUseError: Somebody else listens on `port`, or the gateway that runs has another.
+            NotReadyError: It did not come up.
+        """
+        return self._gateway.start(port=port).url
+
+    def stop(self) -> None:
+        """Drain and stop the gateway and its predictors. Harmless when none runs."""
+        self._gateway.stop()
+
+    def serve(
+        self, revision: Revision, *, replicas: int = 1, port: int | None = None, limit_s: float = 60.0
+    ) -> str:
+        """Give one revision all traffic, at once, and let the others go. Returns the gateway's URL.
+
+        Raises:
+            NotReadyError: Its replicas did not become ready; traffic stayed where it was.
+            PortInUseError: As `start`.
+        """
+        url = self.start(port=port)
+        self.deploy(revision, replicas=replicas)
+        try:
+            self._gateway.until(lambda: self._complete(revision.id), limit_s, f"revision {revision.id}")
+        except NotReadyError:
+            self._withdraw(revision.id)
+            raise
+        self.route({revision.id: 100})
+        self._gateway.until(lambda: self._alone(revision.id), limit_s, "the new routes")
+        for other in sorted(set(self._layout.read_desired().revisions) - {revision.id}):
+            self.retire(other)
+        return url
+
+    def deploy(self, revision: Revision, *, replicas: int) -> None:
+        """Ask for replicas of a revision.
+
+        Raises:
+            ConfigError: The name already stands for another bundle.
+        """
+        spec = RevisionSpec(
+            bundle=revision.bundle.resolve(),
+            digest=revision.digest,
+            verify_key=revision.verify_key.resolve(),
+            replicas=replicas,
+        )
+
+        def change(wish: Desired) -> Desired:
+            _require_same(revision.id, wish.revisions.get(revision.id), spec)
+            return wish.model_copy(update={"revisions": {**wish.revisions, revision.id: spec}})
+
+        self._layout.edit(change)
+
+    def ready(self, revision: RevisionId) -> Readiness | None:
+        """How far it has come; starts a supervisor that was killed."""
+        status = self._gateway.revive()
+        found = status.revisions.get(revision) if status else None
+        if found is None or revision not in self._layout.read_desired().revisions:
+            return None
+        return _readiness(found)
+
+    def route(self, weights: Mapping[RevisionId, int], *, mirror: RevisionId | None = None) -> None:
+        """Ask for shares of traffic; `routing` says when they are in effect."""
+        self._layout.edit(lambda wish: wish.model_copy(update={"weights": dict(weights), "mirror": mirror}))
+
+    def routing(self) -> Routing | None:
+        """The shares that Envoy follows; every deployed revision is named."""
+        status = self.status()
+        if status is None or status.weights is None or not status.gateway_ready:
+            return None
+        deployed = dict.fromkeys((*status.revisions, *self._layout.read_desired().revisions), 0)
+        return Routing(weights={**deployed, **status.weights}, mirror=status.mirror)
+
+    def observe(self, window: Window) -> Mapping[RevisionId, Observations]:
+        """Counts since the window opened, from each replica's `/metrics` and from Envoy.
+
+        Empty while no supervisor is alive.
+        """
+        status = self.status()
+        if status is None:
+            return {}
+        path = self._layout.rollouts / "windows" / f"{window.id}.json"
+        # The gateway first: an answer is counted by the replica before it is counted there.
+        gateway, replicas = _gateway_readings(status), _replica_readings(status)
+        ledger = add(get(path, Ledger), (*gateway, *replicas))
+        put(path, ledger.model_dump_json())
+        dark = {each.revision for each in replicas if each.counters is None}
+        seen = all(each.counters is not None for each in gateway)
+        return {
+            name: observed(ledger, name, replicas_known=name not in dark, gateway_known=seen)
+            for name in status.revisions
+        }
+
+    def retire(self, revision: RevisionId) -> None:
+        """Drain a revision's replicas and stop them.
+
+        Raises:
+            ConfigError: It still has traffic.
+        """
+
+        def change(wish: Desired) -> Desired:
+            if wish.weights.get(revision) or wish.mirror == revision:
+                raise ConfigError(
+                    f"revision {revision} still has traffic",
+                    expected="a revision without any",
+                    remedy="route its traffic elsewhere first",
+                )
+            others = {name: spec for name, spec in wish.revisions.items() if name != revision}
+            weights = {name: weight for name, weight in wish.weights.items() if name != revision}
+            return wish.model_copy(update={"revisions": others, "weights": weights})
+
+        self._layout.edit(change)
+
+    def _withdraw(self, revision: RevisionId) -> None:
+        if not self._layout.read_desired().weights.get(revision):
+            self.retire(revision)
+
+    def _complete(self, revision: RevisionId) -> bool | None:
+        readiness = self.ready(revision)
+        return True if readiness is not None and readiness.complete else None
+
+    def _alone(self, revision: RevisionId) -> bool | None:
+        routing = self.routing()
+        return True if routing is not None and routing.weights.get(revision) == 100 else None  # noqa: PLR2004 - percent
+
+
+def _require_same(name: RevisionId, before: RevisionSpec | None, spec: RevisionSpec) -> None:
+    if before is not None and before.digest != spec.digest:
+        raise ConfigError(
+            f"revision {name} already runs bundle {before.digest[:12]}",
+            expected=f"a new name for bundle {spec.digest[:12]}",
+            remedy="a revision never changes its bundle: retire it first, or name the new one otherwise",
+        )
+
+
+def _readiness(found: RevisionStatus) -> Readiness:
+    problems = [replica.problem for replica in found.replicas if replica.problem]
+    return Readiness(
+        wanted=found.wanted,
+        ready=found.ready,
+        restarts=sum(replica.restarts for replica in found.replicas),
+        problem=problems[-1] if problems else "",
+    )
+
+
+def _gateway_readings(status: Status) -> tuple[Reading, ...]:
+    stats = envoy_counters(status.admin_port)
+    return tuple(
+        Reading(
+            revision=name,
+            source=f"envoy-{status.envoy_pid}-{name}",
+            counters=None if stats is None else gateway_view(stats, name),
+        )
+        for name in status.revisions
+    )
+
+
+def _replica_readings(status: Status) -> tuple[Reading, ...]:
+    return tuple(
+        Reading(revision=name, source=f"replica-{replica.pid}", counters=scrape(replica.port))
+        for name, fleet in status.revisions.items()
+        for replica in fleet.replicas
+        if replica.pid is not None
+    )

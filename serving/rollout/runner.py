@@ -1,0 +1,211 @@
+"""Drives a rollout on a target: persists the state, then acts, until it is finished.
+
+`<root>/rollouts/<service>.json` holds plan and state. A driver that is killed at any point and started
+again with the same plan goes on from there; actions may be repeated at no harm.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelway.contract import Frozen
+from modelway.errors import NotFoundError, NotReadyError, TransientError, TransitionError
+from serving.gateway.files import Holder, get, is_held, put
+from serving.rollout.driver import advance, begin
+from serving.rollout.plan import Plan
+from serving.rollout.state import Action, Deploy, Facts, Phase, Retire, RolloutState, Route
+from serving.rollout.target import Target
+
+
+class Record(Frozen):
+    """What is on disk: enough to go on and enough to explain."""
+
+    plan: Plan
+    state: RolloutState
+
+
+class Records:
+    """The rollouts below one root, one file per service."""
+
+    def __init__(self, root: Path) -> None:
+        """Name the folder; creates nothing."""
+        self._folder = root.resolve() / "rollouts"
+
+    def read(self, service: str) -> Record | None:
+        """The last rollout of a service; None when there was none."""
+        return get(self._folder / f"{service}.json", Record)
+
+    def require(self, service: str) -> Record:
+        """The last rollout of a service.
+
+        Raises:
+            NotFoundError: There was none.
+        """
+        record = self.read(service)
+        if record is None:
+            raise NotFoundError(
+                f"no rollout of {service} is known",
+                expected="one that was started here",
+                remedy=f"start one with `modelway rollout start {service}@VERSION`",
+            )
+        return record
+
+    def write(self, record: Record) -> None:
+        """Replace the file at once."""
+        put(self._folder / f"{record.plan.service}.json", record.model_dump_json(indent=1))
+
+    def driver_lock(self, service: str) -> Path:
+        """Held by the one process that drives this service's rollout."""
+        return self._folder / f"{service}.lock"
+
+    def is_driven(self, service: str) -> bool:
+        """Some process drives it now."""
+        return is_held(self.driver_lock(service))
+
+    def ask_to_abort(self, service: str, why: str) -> None:
+        """Leave a note that the driver, or the next one, obeys."""
+        put(self._abort_note(service), why)
+
+    def abort_asked(self, service: str) -> str:
+        """The note's text; empty when there is none."""
+        with suppress(FileNotFoundError):
+            return self._abort_note(service).read_text(encoding="utf-8") or "no reason given"
+        return ""
+
+    def forget_abort(self, service: str) -> None:
+        """Remove the note: it belongs to the rollout that is over."""
+        self._abort_note(service).unlink(missing_ok=True)
+
+    def _abort_note(self, service: str) -> Path:
+        return self._folder / f"{service}.abort"
+
+
+def run_rollout(
+    target: Target,
+    plan: Plan,
+    *,
+    root: Path,
+    on_change: Callable[[RolloutState], None] | None = None,
+) -> RolloutState:
+    """Carry a rollout to its end; blocks. The load has to come from elsewhere.
+
+    A plan of the same id that is under way, or was killed, is carried on.
+
+    Args:
+        target: Where the revisions run.
+        plan: What to do.
+        root: Folder that holds `rollouts/`.
+        on_change: Told of every look, after the state was persisted.
+
+    Returns:
+        The final state: promoted, rolled back or aborted.
+
+    Raises:
+        TransitionError: Another rollout of the service is unfinished, or another process drives it.
+        NotReadyError: Traffic could not be restored in time; run it again to go on.
+    """
+    records = Records(root)
+    holder = Holder(records.driver_lock(plan.service))
+    if not holder.take():
+        raise _busy(plan.service, "another process drives a rollout of this service")
+    try:
+        return _drive(target, _begun(records, plan), records, on_change)
+    finally:
+        holder.release()
+
+
+def resume_rollout(
+    target: Target, service: str, *, root: Path, on_change: Callable[[RolloutState], None] | None = None
+) -> RolloutState:
+    """Carry on whatever rollout of the service was left.
+
+    Raises:
+        NotFoundError: There was none.
+    """
+    return run_rollout(target, Records(root).require(service).plan, root=root, on_change=on_change)
+
+
+def _begun(records: Records, plan: Plan) -> Record:
+    left = records.read(plan.service)
+    if left is not None and left.plan.id == plan.id:
+        return left
+    if left is not None and not left.state.finished:
+        raise _busy(plan.service, f"rollout {left.plan.id} stands at {left.state.phase.value}")
+    records.forget_abort(plan.service)
+    record = Record(plan=plan, state=begin(plan, datetime.now(UTC)))
+    records.write(record)
+    return record
+
+
+def _drive(
+    target: Target,
+    record: Record,
+    records: Records,
+    on_change: Callable[[RolloutState], None] | None,
+) -> RolloutState:
+    while True:
+        record, actions = look(target, record, records)
+        for action in actions:
+            _perform(target, action)
+        if on_change is not None:
+            on_change(record.state)
+        if record.state.finished:
+            records.forget_abort(record.plan.service)
+            return record.state
+        _require_progress(record)
+        time.sleep(record.plan.look_every_s)
+
+
+def look(target: Target, record: Record, records: Records) -> tuple[Record, tuple[Action, ...]]:
+    """See, decide, and persist what was decided. The actions are the caller's to perform."""
+    plan, state = record.plan, record.state
+    facts = _facts(target, state, plan, records)
+    after, actions = advance(state, facts, plan)
+    moved = Record(plan=plan, state=after)
+    records.write(moved)
+    if after.window is not None and after.window != state.window:
+        target.observe(after.window)  # the first observation opens it
+    return moved, actions
+
+
+def _facts(target: Target, state: RolloutState, plan: Plan, records: Records) -> Facts:
+    try:
+        canary = target.ready(state.canary)
+        routing = target.routing()
+        watching = state.phase is Phase.STEP and state.window is not None
+        seen = target.observe(state.window) if watching and state.window else {}
+    except TransientError:  # nothing can be said now: absent, not zero
+        canary, routing, seen = None, None, {}
+    abort = records.abort_asked(plan.service)
+    return Facts(at=datetime.now(UTC), canary=canary, routing=routing, seen=seen, abort=abort)
+
+
+def _perform(target: Target, action: Action) -> None:
+    match action:
+        case Deploy(revision=revision, replicas=replicas):
+            target.deploy(revision, replicas=replicas)
+        case Route(weights=weights, mirror=mirror):
+            target.route(weights, mirror=mirror)
+        case Retire(revision=revision):
+            target.retire(revision)
+
+
+def _require_progress(record: Record) -> None:
+    state, plan = record.state, record.plan
+    late_s = (state.looked_at - state.entered_at).total_seconds()
+    if state.phase is Phase.ROLLING_BACK and late_s > plan.restore_deadline_s:
+        raise NotReadyError(
+            f"rollout {plan.id} is not rolled back after {late_s:.0f} s ({state.cause})",
+            expected=f"all traffic on {state.stable} within {plan.restore_deadline_s:g} s",
+            remedy="look at the gateway's logs, then resume the rollout",
+        )
+
+
+def _busy(service: str, found: str) -> TransitionError:
+    return TransitionError(
+        f"{service}: {found}",
+        expected="one rollout per service at a time",
+        remedy=f"see `modelway rollout status {service}`; resume or abort it first",
+    )
