@@ -15,12 +15,11 @@ from modelway.home import Home
 from stacks.zenml_client import client
 
 if TYPE_CHECKING:
-    from modelway.registry.registry import Registry
-    from serving.rollout.local import LocalTarget
-
     from modelway.data.snapshot import FolderSnapshotStore
     from modelway.features.store import FeatureStore
+    from modelway.registry.registry import Registry
     from modelway.training.tracking import Tracker
+    from serving.rollout.local import LocalTarget
 
 
 def stack_name() -> str:
@@ -62,9 +61,8 @@ def tracking_uri() -> str:
 
 def registry() -> "Registry":
     """Registered models, their bundles and the audit log."""
-    from modelway.registry.registry import Registry  # noqa: PLC0415 - see the module
-
     from modelway.registry.audit import AuditLog  # noqa: PLC0415 - see the module
+    from modelway.registry.registry import Registry  # noqa: PLC0415 - see the module
 
     return Registry(tracking_uri(), bundles_folder(), AuditLog(Home.current().audit))
 

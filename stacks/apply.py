@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from zenml.enums import StackComponentType
 from zenml.models import StackResponse
-from zenml.stack.utils import validate_stack_component_config
+from zenml.stack import Flavor
+from zenml.utils import source_utils
 
 from modelway.contract import Frozen
 from modelway.errors import ConfigError
@@ -34,25 +35,21 @@ class Change(Frozen):
 def apply(name: str, home: Home, folder: Path = SHIPPED) -> tuple[Change, ...]:
     """Register or update one stack, its components and their flavors.
 
-    Every setting is checked before the first component is written.
+    Every setting is checked before anything is written.
 
     Raises:
         ConfigError: The file is wrong; nothing of the stack is registered.
     """
     spec = read_stack(name, home, folder)
     with exclusively(home, "stack-apply"):
-        changes = [
-            *_apply_flavors(spec),
-            *_apply_components(spec),
-            *_apply_stack(spec),
-            *_activate_first(spec),
-        ]
-    return tuple(changes)
+        return tuple(_changes(spec))
 
 
-def _steps(spec: StackSpec) -> Iterator[Change]:
+def _changes(spec: StackSpec) -> Iterator[Change]:
+    components = spec.components.present()
+    settings = {kind: check_component(kind, component) for kind, component in components.items()}
     yield from _apply_flavors(spec)
-    yield from _apply_components(spec)
+    yield from _apply_components(spec, settings)
     yield from _apply_stack(spec)
     yield from _activate_first(spec)
 
@@ -62,6 +59,28 @@ def ensure_active_stack(home: Home) -> str:
     if client().active_stack_model.name == ZENML_DEFAULT:
         apply(FIRST, home)
     return str(client().active_stack_model.name)
+
+
+def applied_stacks() -> dict[str, bool]:
+    """Names of the stacks in ZenML's store, and whether each is the active one."""
+    active = client().active_stack_model.id
+    return {stack.name: stack.id == active for stack in client().list_stacks(size=1000).items}
+
+
+def activate(name: str) -> None:
+    """Make a stack the active one.
+
+    Raises:
+        ConfigError: It was not applied.
+    """
+    try:
+        client().activate_stack(name)
+    except KeyError as error:
+        raise ConfigError(
+            f"no stack `{name}` is applied",
+            expected=f"one of: {', '.join(applied_stacks())}",
+            remedy=f"modelway stack apply {name}",
+        ) from error
 
 
 def _apply_flavors(spec: StackSpec) -> Iterator[Change]:
@@ -87,18 +106,11 @@ def _refuse_moved_flavor(component: ComponentSpec, known: Mapping[str, str]) -> 
 
 
 def _create_flavor(kind: str, component: ComponentSpec) -> None:
-    try:
-        client().create_flavor(component.source, StackComponentType(kind))
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"`{kind}.source: {component.source}` is no flavor: {error}",
-            expected="dotted path of a Flavor class",
-        ) from error
+    client().create_flavor(component.source, StackComponentType(kind))
 
 
-def _apply_components(spec: StackSpec) -> Iterator[Change]:
-    wanted = {kind: _checked(spec, kind, one) for kind, one in spec.components.present().items()}
-    for kind, config in wanted.items():
+def _apply_components(spec: StackSpec, settings: Mapping[str, dict[str, Any]]) -> Iterator[Change]:
+    for kind, config in settings.items():
         name = component_name(spec, kind)
         if action := _apply_component(name, kind, spec.components.present()[kind].flavor, config):
             yield Change(stack=spec.name, kind=kind, name=name, action=action)
@@ -109,24 +121,55 @@ def component_name(spec: StackSpec, kind: str) -> str:
     return f"{spec.name}.{spec.components.present()[kind].flavor}"
 
 
-def _checked(spec: StackSpec, kind: str, component: ComponentSpec) -> dict[str, Any]:
-    """The settings as the flavor's class reads them."""
+def check_component(kind: str, component: ComponentSpec) -> dict[str, Any]:
+    """The settings as the flavor's class reads them.
+
+    Raises:
+        ConfigError: There is no such flavor, it has no such setting, or a value does not fit.
+    """
+    config_class = _flavor(kind, component).config_class
+    if unknown := set(component.config) - set(config_class.model_fields):
+        raise ConfigError(
+            f"`{kind}.config` has no `{', '.join(sorted(unknown))}`",
+            expected=f"of flavor {component.flavor}: {', '.join(config_class.model_fields) or 'nothing'}",
+        )
     try:
-        config = validate_stack_component_config(
-            dict(component.config), component.flavor, StackComponentType(kind), validate_custom_flavors=True
+        return dict(config_class(**component.config).model_dump(mode="json", exclude_unset=True))
+    except ValidationError as error:
+        raise ConfigError(
+            f"`{kind}.config`: {error}", expected=f"settings of flavor {component.flavor}"
+        ) from error
+
+
+def _flavor(kind: str, component: ComponentSpec) -> Flavor:
+    try:
+        return (
+            _flavor_from_source(kind, component) if component.source else _registered_flavor(kind, component)
         )
     except KeyError as error:
         raise ConfigError(
-            f"stack {spec.name}: no {kind} flavor is called `{component.flavor}`",
+            f"no {kind} flavor is called `{component.flavor}`",
             expected=f"one of: {', '.join(sorted(_known_flavors(kind)))}",
             remedy="correct `flavor`, or give its class as `source`",
         ) from error
-    except (ValidationError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError) as error:
         raise ConfigError(
-            f"stack {spec.name}: `{kind}.config`: {error}",
-            expected=f"settings of flavor `{component.flavor}`",
+            f"`{kind}` flavor {component.source or component.flavor} cannot be loaded: {error}",
+            expected="dotted path of a Flavor class, its packages installed",
+            remedy="correct `source`, or `make setup`",
         ) from error
-    return dict(config.model_dump(mode="json", exclude_unset=True))
+
+
+def _registered_flavor(kind: str, component: ComponentSpec) -> Flavor:
+    model = client().get_flavor_by_name_and_type(component.flavor, StackComponentType(kind))
+    return Flavor.from_model(model)
+
+
+def _flavor_from_source(kind: str, component: ComponentSpec) -> Flavor:
+    flavor = source_utils.load(component.source)()
+    if not isinstance(flavor, Flavor) or (flavor.name, flavor.type) != (component.flavor, kind):
+        raise TypeError(f"it is no {kind} flavor called `{component.flavor}`")
+    return flavor
 
 
 def _apply_component(name: str, kind: str, flavor: str, config: dict[str, Any]) -> str | None:

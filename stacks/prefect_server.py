@@ -38,7 +38,7 @@ def running_server(home: Home) -> Service | None:
 def stop_server(home: Home) -> bool:
     """End the server. False when it was not running."""
     with processes.exclusively(home, NAME):
-        return processes.stop(home, NAME)
+        return bool(processes.stop(home, NAME))
 
 
 def api_url(service: Service) -> str:

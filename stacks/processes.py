@@ -100,12 +100,14 @@ def wait_until_ready(home: Home, service: Service, *, path: str, limit_s: float)
         time.sleep(_POLL_S)
 
 
-def stop(home: Home, name: str) -> bool:
-    """End the service and all it started. False when it was not running."""
-    service = running(home, name)
-    if service:
-        _end_session(service.pid)
-    return service is not None
+def stop(home: Home, *names: str) -> tuple[str, ...]:
+    """End the services and all they started, all at once; the names of those that were running."""
+    services = [service for name in names if (service := running(home, name))]
+    for service in services:
+        _signal_session(service, signal.SIGTERM)
+    for service in services:
+        _wait_for_end(service)
+    return tuple(service.name for service in services)
 
 
 def answers(url: str) -> bool:
@@ -132,7 +134,7 @@ def choose_port(home: Home, name: str, wanted: int | None = None) -> int:
             )
         return wanted
     last = recorded(home, name)
-    return last.port if last and _free(last.port) else _port_from_system()
+    return last.port if last and _free(last.port) else port_from_system()
 
 
 @contextmanager
@@ -152,13 +154,17 @@ def _record(home: Home, service: Service) -> None:
     finished.replace(path)
 
 
-def _end_session(pid: int) -> None:
-    with suppress(ProcessLookupError, psutil.NoSuchProcess):
-        os.killpg(pid, signal.SIGTERM)
+def _signal_session(service: Service, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(service.pid, number)
+
+
+def _wait_for_end(service: Service) -> None:
+    with suppress(psutil.NoSuchProcess):
         try:
-            psutil.Process(pid).wait(_STOP_WAIT_S)
+            psutil.Process(service.pid).wait(_STOP_WAIT_S)
         except psutil.TimeoutExpired:
-            os.killpg(pid, signal.SIGKILL)
+            _signal_session(service, signal.SIGKILL)
 
 
 def _free(port: int) -> bool:
@@ -171,7 +177,8 @@ def _free(port: int) -> bool:
     return True
 
 
-def _port_from_system() -> int:
+def port_from_system() -> int:
+    """A port on loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

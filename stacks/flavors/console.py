@@ -17,7 +17,7 @@ _PREFIX = "%(asctime)s | %(levelname)-7s | "
 
 @cache
 def unify_logs() -> None:
-    """Let one handler print, whatever was imported first; ZenML stores what steps log, Prefect's pages show it.
+    """Let one handler print, whatever was imported first; ZenML stores them, Prefect's pages show them.
 
     ZenML wraps `sys.stderr.write` to store what a step writes, and Prefect's console handler writes there:
     untouched, each record is shown twice and stored a second time as an error.
