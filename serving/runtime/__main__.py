@@ -1,0 +1,148 @@
+"""`python -m serving.runtime`: serve one bundle until SIGTERM."""
+
+import argparse
+import gc
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelway.bundle.bundle import Bundle
+from modelway.errors import ConfigError, ModelwayError
+from serving.runtime.app import App
+from serving.runtime.journal import journal
+from serving.runtime.model import Model
+from serving.runtime.prediction_log import PredictionLog
+from serving.runtime.prediction_table import parquet_writer
+from serving.runtime.transport import Transport, listen
+
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_IN_FLIGHT_WAIT_S = 10.0
+_SWITCH_INTERVAL_S = 0.0005
+"""How long the log's thread may keep the interpreter from a request; Python's own 5 ms would show at p99."""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        ConfigError: A value cannot be used.
+    """
+    parser = argparse.ArgumentParser(prog="python -m serving.runtime", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True, help="folder of a signed bundle")
+    parser.add_argument(
+        "--verify-key", type=Path, required=True, help="PEM of the key that must have signed it"
+    )
+    parser.add_argument("--revision", required=True, help="name of this revision in answers, metrics and log")
+    parser.add_argument(
+        "--port", type=int, required=True, help="0 takes a free one; the first line of output says which"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="loopback unless said otherwise")
+    parser.add_argument("--log-dir", type=Path, help="folder of the prediction log; none is kept without it")
+    parser.add_argument("--workers", type=int, default=1, help="only 1: run more processes for more cores")
+    parser.add_argument(
+        "--drain-s", type=float, default=0.5, help="not ready, still answering, before the port closes"
+    )
+    options = parser.parse_args(argv)
+    _check(options)
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.workers != 1:
+        raise ConfigError(
+            f"--workers {options.workers}",
+            expected="1: each process has its own metrics, and a scrape must see all of them",
+            remedy="run more replicas behind the gateway",
+        )
+    if not _REVISION.fullmatch(options.revision):
+        raise ConfigError(
+            f"--revision {options.revision!r}",
+            expected="letters, digits, dot, dash and underscore, at most 63",
+            remedy="choose such a name; it becomes part of file names and labels",
+        )
+    if not 0 <= options.port <= 65535:  # noqa: PLR2004 - what a port is
+        raise ConfigError(f"--port {options.port}", expected="0 to 65535", remedy="0 takes a free one")
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Verify, load, warm up, serve; on SIGTERM drain and return.
+
+    Raises:
+        BundleRejectedError: The bundle does not hold, or its graph is not what it says.
+        PortInUseError: The address is taken.
+        StorageError: The prediction log cannot be written.
+        ConfigError: The key is none.
+    """
+    stop = _stop_on_signals()
+    sock = listen(options.host, options.port)
+    bundle = Bundle.open(options.bundle, verify_key=options.verify_key)
+    log = _prediction_log(options, bundle)
+    app = App(bundle, options.revision, Model(bundle), log)
+    app.warm_up()
+    transport = Transport(sock, app)
+    _settle()
+    app.ready = True
+    transport.start()
+    journal("ready", **_identity(bundle, options), address=_address(sock))
+    stop.wait()
+    _drain(app, transport, options)
+
+
+def _drain(app: App, transport: Transport, options: argparse.Namespace) -> None:
+    journal("draining", revision=options.revision)
+    app.ready = False
+    threading.Event().wait(options.drain_s)  # so that probes see it before connections are refused
+    finished = transport.stop(_IN_FLIGHT_WAIT_S)
+    app.close()
+    journal("stopped", revision=options.revision, in_flight_finished=finished, **app.totals())
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def _prediction_log(options: argparse.Namespace, bundle: Bundle) -> PredictionLog | None:
+    if options.log_dir is None:
+        return None
+    prefix = f"{options.revision}-{os.getpid()}"
+    log = PredictionLog(options.log_dir, prefix, parquet_writer(bundle, options.revision))
+    log.start()
+    return log
+
+
+def _settle() -> None:
+    """What was made so far stays: the collector need not look at it again during a request."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()
+
+
+def _identity(bundle: Bundle, options: argparse.Namespace) -> dict[str, str]:
+    return {"model": bundle.signature.model_name, "revision": options.revision, "digest": bundle.digest}
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve. Exit codes: 0 drained, 2 usage, 3 the bundle, the machine or the port said no."""
+    try:
+        serve(parse(argv))
+    except ModelwayError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the three lines for whoever started us
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

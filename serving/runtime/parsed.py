@@ -1,0 +1,118 @@
+"""A request after decoding: what to score, and what to remember about it."""
+
+from collections.abc import Sequence
+from math import isinf, nan
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from serving.runtime.problems import RequestError
+
+Matrix = npt.NDArray[np.float32]
+
+MAX_ID_CHARS = 256
+MAX_EVENT_TIME_US = 253_402_300_799_999_999
+"""The last microsecond of the year 9999; no calendar library goes further."""
+MIN_EVENT_TIME_US = -62_135_596_800_000_000
+
+
+class Parsed(msgspec.Struct, gc=False):
+    """One request's rows.
+
+    A single row stays a list of floats, which packs faster than an array is made.
+    """
+
+    rows: int
+    values: list[float] | Matrix
+    """One row: F floats, NaN for missing. Several: float32 of shape (rows, F). Never infinite."""
+    request_id: str | None = None
+    entity_ids: Sequence[str | None] | None = None
+    event_times_us: Sequence[int | None] | None = None
+    outputs: tuple[str, ...] | None = None
+    """Names of the outputs asked for; None means all."""
+
+
+def row_of(values: Sequence[float | None]) -> list[float]:
+    """One row with NaN where a value is missing."""
+    return [nan if value is None else value for value in values]
+
+
+def matrix_of(values: Sequence[Any] | npt.NDArray[np.float64], rows: int) -> Matrix:
+    """Row-major numbers as a float32 matrix, NaN where missing.
+
+    Raises:
+        RequestError: A value is beyond the range of float32.
+    """
+    wide = np.array(values, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        matrix = wide.astype(np.float32).reshape(rows, -1)
+    if np.isinf(matrix).any():
+        raise infinite()
+    return matrix
+
+
+def checked_row(values: Sequence[float | None]) -> list[float]:
+    """One row whose values may be infinite: refused here.
+
+    Raises:
+        RequestError: A value is infinite.
+    """
+    row = row_of(values)
+    if any(map(isinf, row)):
+        raise infinite()
+    return row
+
+
+def infinite() -> RequestError:
+    """The error for a value that float32 cannot hold."""
+    return RequestError(
+        "a value is infinite or beyond the range of FP32; send null for a value that is not known"
+    )
+
+
+def checked_id(value: object) -> str | None:
+    """A request's id, or none.
+
+    Raises:
+        RequestError: It is no short string.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_ID_CHARS:
+        raise RequestError(f"`id` must be a string of at most {MAX_ID_CHARS} characters")
+    return value
+
+
+def checked_entity(value: object) -> str | None:
+    """One row's subject: a string, or a whole number that stands for one.
+
+    Raises:
+        RequestError: It is something else, or too long.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise RequestError("the key tensor must hold strings, whole numbers or null")
+    text = str(value)
+    if len(text) > MAX_ID_CHARS:
+        raise RequestError(f"a key may have at most {MAX_ID_CHARS} characters")
+    return text
+
+
+def checked_event_time(value: object) -> int | None:
+    """One row's time, microseconds since 1970 UTC.
+
+    Raises:
+        RequestError: It is no whole number, or outside the years 1 to 9999.
+    """
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not MIN_EVENT_TIME_US <= value <= MAX_EVENT_TIME_US
+    ):
+        raise RequestError("`event_time` must be INT64 microseconds since 1970, within the years 1 to 9999")
+    return value

@@ -1,0 +1,206 @@
+"""HTTP by Granian (Rust: hyper and tokio), without an event loop in Python.
+
+Granian's own Python side hands each request to asyncio twice: to start the application, and again
+when the body is there. Two wake-ups of another thread cost more than decoding, model and answer
+together. Here the request is answered on the thread on which Granian delivers it, which halves the
+CPU time of a request (docs/adr/0050). This reaches below Granian's public interface, so its version
+is bounded in pyproject.toml and `tests/integration/runtime` drives every path of this file.
+"""
+
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from granian import _granian
+from granian.http import HTTP1Settings
+
+from modelway.errors import PortInUseError
+from serving.runtime.journal import journal
+
+_rust: Any = _granian  # its published types lag behind it
+
+BACKLOG = 1024
+Headers = list[tuple[str, str]]
+Respond = Callable[[int, Headers, bytes], None]
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    max_body_bytes: int
+
+    def at_once(self, method: str, path: str) -> tuple[int, Headers, bytes] | None:
+        """The answer that needs no body, or None: read the body and call `answer`."""
+
+    def answer(self, path: str, body: bytes, respond: Respond) -> None:
+        """Call `respond` once, from any thread, now or later."""
+
+    def refuse(self, status: int, message: str) -> tuple[int, Headers, bytes]:
+        """The answer to a body that was too large or never came whole."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket of our own: Granian's would share the port with whoever has it.
+
+    Raises:
+        PortInUseError: The address is taken, or not ours to take.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise PortInUseError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            expected="an address of this machine that nobody listens on",
+            remedy="stop the other process, or pass --port 0 to get a free one",
+        ) from error
+    sock.setblocking(False)
+    return sock
+
+
+class Transport:
+    """One Granian worker in this process."""
+
+    def __init__(self, sock: socket.socket, application: Application) -> None:
+        self._sock = sock  # Granian works on its descriptor; closing it here would close it there
+        self._application = application
+        self._signal = _rust.WorkerSignal()
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Serve on Granian's threads; returns at once."""
+        self._signal.add_cb(self._stopped.set)
+        loop = _NoLoop()
+        scheduler = _rust.CallbackScheduler(loop, None, None, None, None)
+        scheduler._schedule_fn = _Intake(self._application).begin  # noqa: SLF001 - see the module's text
+        _worker(self._sock).serve_async(scheduler, loop, self._signal)
+
+    def stop(self, wait_s: float) -> bool:
+        """Accept nothing new and wait for what is under way.
+
+        Returns:
+            Whether all of it ended within `wait_s` seconds.
+        """
+        self._signal.set()
+        return self._stopped.wait(wait_s)
+
+
+class _NoLoop:
+    """What Granian takes for an event loop: runs at once, on the calling thread, what should run soon."""
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., Any], *arguments: Any, context: Any = None
+    ) -> None:
+        del context
+        callback(*arguments)
+
+    call_soon = call_soon_threadsafe
+
+
+def _worker(sock: socket.socket) -> Any:
+    holder = _rust.SocketHolder(sock.fileno(), False, BACKLOG)
+    identity, ipc, static, metrics = 1, None, None, (None, None)
+    runtime_threads, runtime_blocking_threads, python_threads, idle_s = 1, 1, 1, 30
+    tls: tuple[Any, ...] = (False, None, None, None, "tls1.3", None, [], False)
+    return _rust.RSGIWorker(
+        identity,
+        (None, holder),
+        ipc,
+        runtime_threads,
+        runtime_blocking_threads,
+        python_threads,
+        idle_s,
+        BACKLOG,
+        "1",
+        HTTP1Settings(),
+        None,
+        False,
+        static,
+        *tls,
+        metrics,
+    )
+
+
+class _Intake:
+    """What Granian calls for each request, on its Python thread."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._max_bytes = application.max_body_bytes
+
+    def begin(self, watcher: Any) -> None:
+        """A request's head is there."""
+        scope, protocol = watcher.scope, watcher.proto
+        try:
+            path = scope.path
+            reply = self._application.at_once(scope.method, path)
+            if reply is not None:
+                protocol.response_bytes(*reply)
+                return
+            self._read(path, scope.headers.get("content-length"), protocol)
+        except Exception as error:  # noqa: BLE001 - Granian would drop it, and with it the client
+            _failed(protocol, error)
+
+    def _read(self, path: str, length: str | None, protocol: Any) -> None:
+        if length is None:
+            _Chunks(self._application, path, protocol).read()
+        elif int(length) > self._max_bytes:
+            protocol.response_bytes(*self._application.refuse(413, _too_large(self._max_bytes)))
+        else:
+            protocol().add_done_callback(partial(self._whole, path, protocol), context=None)
+
+    def _whole(self, path: str, protocol: Any, future: Any) -> None:
+        """A request's body is there."""
+        try:
+            body = future.result()
+        except Exception as error:  # noqa: BLE001 - the client went away or sent less than it said
+            protocol.response_bytes(*self._application.refuse(400, f"the body did not come whole: {error}"))
+            return
+        try:
+            self._application.answer(path, body, protocol.response_bytes)
+        except Exception as error:  # noqa: BLE001 - as above
+            _failed(protocol, error)
+
+
+class _Chunks:
+    """A body of unannounced length, read piece by piece so that the limit holds."""
+
+    def __init__(self, application: Application, path: str, protocol: Any) -> None:
+        self._application, self._path, self._protocol = application, path, protocol
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._stream = aiter(protocol)
+
+    def read(self) -> None:
+        """Ask for the next piece."""
+        self._stream.__anext__().add_done_callback(self._came, context=None)
+
+    def _came(self, future: Any) -> None:
+        limit = self._application.max_body_bytes
+        try:
+            piece = future.result()
+            self._parts.append(piece)
+            self._size += len(piece)
+            if self._size > limit:
+                self._protocol.response_bytes(*self._application.refuse(413, _too_large(limit)))
+            elif piece:
+                self.read()
+            else:
+                self._application.answer(self._path, b"".join(self._parts), self._protocol.response_bytes)
+        except Exception as error:  # noqa: BLE001 - Granian would drop it, and with it the client
+            _failed(self._protocol, error)
+
+
+def _too_large(limit: int) -> str:
+    return f"the body is larger than {limit} bytes; send fewer rows a request"
+
+
+def _failed(protocol: Any, error: Exception) -> None:
+    journal("request_failed", error=repr(error))
+    protocol.response_bytes(500, [("content-type", "application/json")], b'{"error":"internal error"}')
