@@ -1,0 +1,182 @@
+"""What the audit log says about one model: its versions, their stages, and who served when. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import AwareDatetime
+
+from modelway.contract import Frozen, Verdict
+from modelway.errors import AuditBrokenError, NotFoundError, TransitionError
+from modelway.registry.audit import AuditEntry
+from modelway.registry.stages import Move, Shelf, Stage
+
+EVALUATED = "model.evaluated"
+"""A version that was registered before was evaluated again: the newer verdict counts."""
+
+
+class Decision(NamedTuple):
+    """What is about to be written down about one version."""
+
+    event: str
+    version: int
+    who: str
+    why: str
+    evidence: Mapping[str, Any] | None = None
+
+
+class Record(Frozen):
+    """One version, as it was registered and last evaluated."""
+
+    version: int
+    digest: str
+    run_id: str
+    registered_at: AwareDatetime
+    verdict: Verdict
+    evaluation_sha256: str
+
+
+class Tenure(Frozen):
+    """A time in production."""
+
+    version: int
+    digest: str
+    start: AwareDatetime
+    end: AwareDatetime | None
+    """None: still in production."""
+    how: str
+    """`promoted` or `rolled back`."""
+    who: str
+    why: str
+
+    def covers(self, day: date) -> bool:
+        """Whether the version was in production at any time of that day, UTC."""
+        begin = datetime.combine(day, time.min, tzinfo=UTC)
+        return self.start < begin + timedelta(days=1) and (self.end is None or self.end > begin)
+
+
+class Ledger(Frozen):
+    """All decisions on one model, added up."""
+
+    name: str
+    subject: str
+    last_entry: int = 0
+    shelf: Shelf = Shelf()
+    records: Mapping[int, Record] = {}
+    tenures: tuple[Tenure, ...] = ()
+
+    @classmethod
+    def read(cls, name: str, subject: str, entries: Iterable[AuditEntry]) -> "Ledger":
+        """Add up the entries on `subject`, oldest first.
+
+        Raises:
+            AuditBrokenError: An entry cannot have been written by us.
+        """
+        ledger = cls(name=name, subject=subject)
+        for entry in entries:
+            try:
+                ledger = ledger.with_entry(entry)
+            except (KeyError, ValueError, TransitionError) as error:
+                raise AuditBrokenError(
+                    f"entry {entry.id} ({entry.event}) makes no sense where it stands: {error}",
+                    expected="only what this registry has written",
+                    remedy="`modelway models audit verify` finds what was changed",
+                ) from error
+        return ledger
+
+    def with_entry(self, entry: AuditEntry) -> "Ledger":
+        """The ledger one decision later."""
+        version = int(entry.evidence["version"])
+        records = self.records
+        if entry.event in {Move.REGISTERED, EVALUATED}:
+            records = {**records, version: self._recorded(version, entry)}
+        shelf = self.shelf if entry.event == EVALUATED else self.shelf.after(Move(entry.event), version)
+        return self.model_copy(
+            update={
+                "last_entry": entry.id,
+                "records": records,
+                "shelf": shelf,
+                "tenures": self._served(shelf.production, records, entry),
+            }
+        )
+
+    def _recorded(self, version: int, entry: AuditEntry) -> Record:
+        known = self.records.get(version)
+        return Record(
+            version=version,
+            digest=known.digest if known else str(entry.evidence["digest"]),
+            registered_at=known.registered_at if known else entry.at,
+            run_id=str(entry.evidence["run_id"]),
+            verdict=Verdict.model_validate(entry.evidence["verdict"]),
+            evaluation_sha256=str(entry.evidence["evaluation_sha256"]),
+        )
+
+    def _served(
+        self, production: int | None, records: Mapping[int, Record], entry: AuditEntry
+    ) -> tuple[Tenure, ...]:
+        if production is None or production == self.shelf.production:
+            return self.tenures
+        ended = tuple(t if t.end else t.model_copy(update={"end": entry.at}) for t in self.tenures)
+        begun = Tenure(
+            version=production,
+            digest=records[production].digest,
+            start=entry.at,
+            end=None,
+            how=entry.event.removeprefix("model.").replace("_", " "),
+            who=entry.who,
+            why=entry.why,
+        )
+        return (*ended, begun)
+
+    @property
+    def champion(self) -> int | None:
+        """The version in production."""
+        return self.shelf.production
+
+    @property
+    def challenger(self) -> int | None:
+        """The newest version in Staging that passes its gates and is younger than the champion."""
+        staged = (v for v, stage in self.shelf.stages.items() if stage is Stage.STAGING)
+        fit = (v for v in staged if self.records[v].verdict.passed and v > (self.champion or 0))
+        return max(fit, default=None)
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        """Alias -> version, those without a version left out."""
+        named = {"champion": self.champion, "challenger": self.challenger}
+        return {alias: version for alias, version in named.items() if version is not None}
+
+    def active(self, digest: str) -> Record | None:
+        """The version of this very bundle that is not archived."""
+        same = (record for record in self.records.values() if record.digest == digest)
+        return next((r for r in same if self.shelf.stages[r.version] is not Stage.ARCHIVED), None)
+
+    def knows(self, version: int, facts: Mapping[str, Any]) -> bool:
+        """Whether the version is registered with just this evaluation and verdict."""
+        record = self.records.get(version)
+        return record is not None and (
+            record.evaluation_sha256 == facts["evaluation_sha256"]
+            and record.verdict == Verdict.model_validate(facts["verdict"])
+        )
+
+    def resolve(self, reference: int | str | None) -> int:
+        """The version meant by a number, an alias, or nothing: the champion, else the newest.
+
+        Raises:
+            NotFoundError: There is no such version.
+        """
+        if reference is None:
+            reference = self.champion or max(self.records, default=0)
+        text = str(reference)
+        version = int(text.removeprefix("v")) if text.removeprefix("v").isdigit() else self.aliases.get(text)
+        if version is None or version not in self.records:
+            raise NotFoundError(
+                f"{self.name} has no version {text!r}",
+                expected=f"one of {', '.join([*map(str, sorted(self.records)), *self.aliases]) or '(none)'}",
+                remedy="`modelway models list` shows what is registered",
+            )
+        return version
+
+    def history(self, on: date | None) -> tuple[Tenure, ...]:
+        """Times in production, oldest first; with `on` those that touch that day, UTC."""
+        return tuple(tenure for tenure in self.tenures if on is None or tenure.covers(on))

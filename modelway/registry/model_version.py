@@ -1,0 +1,86 @@
+"""One registered version as callers see it, and the refusals that concern one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import AwareDatetime
+
+from modelway.contract import Frozen, Verdict
+from modelway.errors import ConfigError, GateError, NotFoundError
+from modelway.registry.ledger import Ledger, Record
+from modelway.registry.stages import Move, Stage
+
+_MOVE_TO = {Stage.STAGING: Move.STAGED, Stage.PRODUCTION: Move.PROMOTED}
+
+
+class ModelVersion(Frozen):
+    """One registered version, as it stands now."""
+
+    name: str
+    version: int
+    stage: Stage
+    digest: str
+    bundle_path: Path
+    run_id: str
+    aliases: tuple[str, ...]
+    verdict: Verdict
+    created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, ledger: Ledger, version: int, bundles: Path) -> "ModelVersion":
+        """The version as the decisions leave it; its bundle lies in `bundles`."""
+        record = ledger.records[version]
+        return cls(
+            name=ledger.name,
+            version=version,
+            stage=ledger.shelf.stages[version],
+            digest=record.digest,
+            bundle_path=bundles / record.digest,
+            run_id=record.run_id,
+            aliases=tuple(alias for alias, v in ledger.aliases.items() if v == version),
+            verdict=record.verdict,
+            created_at=record.registered_at,
+        )
+
+    @property
+    def reference(self) -> str:
+        """`credit@3`."""
+        return f"{self.name}@{self.version}"
+
+
+def move_to(stage: Stage) -> Move:
+    """The move that brings a version forward to `stage`.
+
+    Raises:
+        ConfigError: Nothing is promoted to that stage.
+    """
+    if stage not in _MOVE_TO:
+        raise ConfigError(
+            f"a version cannot be promoted to {stage}",
+            expected=" or ".join(_MOVE_TO),
+            remedy="`retire` archives a version that is not in production",
+        )
+    return _MOVE_TO[stage]
+
+
+def check_verdict(name: str, record: Record) -> None:
+    """Refuse a version whose newest verdict is anything but PASS.
+
+    Raises:
+        GateError: It is.
+    """
+    if not record.verdict.passed:
+        raise GateError(
+            f"{name}@{record.version} did not pass its gates: {record.verdict.summary()}",
+            expected="verdict pass",
+            remedy=f"`modelway evaluate show {name}@{record.version}` shows every limit; train a better one",
+        )
+
+
+def unknown(name: str, known: Iterable[str]) -> NotFoundError:
+    """The error for a model that nobody registered."""
+    return NotFoundError(
+        f"no model named {name!r} is registered",
+        expected=f"one of {', '.join(known) or '(none yet)'}",
+        remedy="`modelway train` trains and registers one; `modelway models list` shows what there is",
+    )
