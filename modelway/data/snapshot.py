@@ -134,8 +134,9 @@ class FolderSnapshotStore:
         except SnapshotCorruptError as error:
             return Verdict.of([_looked("manifest", error)])
         chunks = snapshot.files + snapshot.quarantine_files
+        looked = [_looked(f"chunk {chunk.sha256[:12]}", self._fault(chunk)) for chunk in chunks]
         return Verdict.of(
-            [_looked("manifest", None), *(_looked(chunk.name, self._fault(chunk)) for chunk in chunks)],
+            [_looked("manifest", None), *looked],
             {"snapshot": snapshot.id, "files": len(chunks), "bytes": sum(c.size_bytes for c in chunks)},
         )
 

