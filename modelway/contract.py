@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+_TOLD = 3
+"""Messages that a summary holds."""
 _SEVERITY = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
@@ -74,9 +76,12 @@ class Verdict(Frozen):
         return reduce(lambda a, b: a & b, verdicts) if verdicts else cls.of(())
 
     def summary(self) -> str:
-        """One line for people: the outcome and the messages that explain it."""
-        telling = [r for r in self.reasons if r.outcome is self.outcome] or list(self.reasons)
-        return f"{self.outcome.value}: " + "; ".join(r.message for r in telling)
+        """One line for people: the outcome and what explains it; the whole list is in `reasons`."""
+        if self.passed:
+            return f"{self.outcome.value}: all {len(self.reasons)} checks"
+        telling = [r.message for r in self.reasons if r.outcome is self.outcome] or ["nobody looked"]
+        more = f"; and {len(telling) - _TOLD} more" if len(telling) > _TOLD else ""
+        return f"{self.outcome.value}: " + "; ".join(telling[:_TOLD]) + more
 
 
 class Slo(Frozen):
@@ -199,7 +204,9 @@ class LabelRule(Frozen):
     def _one_form(self) -> Self:
         event = bool(self.starts_at and self.happened_at and self.horizon_months)
         if event == bool(self.value):
-            raise ValueError("a label is either an event (starts_at, happened_at, horizon_months) or a `value`")
+            raise ValueError(
+                "a label is either an event (starts_at, happened_at, horizon_months) or a `value`"
+            )
         return self
 
 

@@ -1,0 +1,128 @@
+"""From a trained model to a signed bundle: what goes in besides the graph."""
+
+import io
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from modelway.bundle.bundle import Bundle, write_bundle
+from modelway.bundle.lineage import Lineage
+from modelway.contract import Verdict
+from modelway.data.frames import FrameRef
+from modelway.errors import EmptyWindowError
+from modelway.evaluation.record import Evaluation
+from modelway.features.training_set import feature_rows
+from modelway.optimize.scoring import Graph
+from modelway.registry.card import model_card
+from modelway.training.artifacts import Trained
+from modelway.training.encoding import encode
+
+if TYPE_CHECKING:
+    from modelway.usecase import UseCase
+
+REFERENCE_MONTHS = 12
+REFERENCE_ROWS = 20_000
+"""Enough for a KS distance of 0.01 at 5 %; more only makes the bundle larger."""
+
+
+def drift_reference(use_case: "UseCase", history: pl.LazyFrame, trained: Trained) -> bytes:
+    """The rows that live traffic will be held against: those of the year before `as_of`, as Parquet.
+
+    Not the training rows: their labels had to mature, so they are older by the label's horizon, and
+    traffic would differ from them on the first day (docs/adr/0005). No label is needed.
+
+    Args:
+        use_case: Says what the features are.
+        history: The snapshot as of `trained.as_of`.
+        trained: Gives the encoding and the scores.
+
+    Returns:
+        Parquet bytes: one float32 column per input, and `probability`.
+
+    Raises:
+        EmptyWindowError: No row in the year before `as_of`.
+    """
+    rows = _recent(history, trained.as_of)
+    if not rows.height:
+        raise EmptyWindowError(
+            f"no row of {use_case.name} in the {REFERENCE_MONTHS} months before {trained.as_of:%Y-%m-%d}",
+            expected="recent rows, to hold live traffic against",
+            remedy="choose an as-of date inside the data's range",
+        )
+    matrix = encode(feature_rows(use_case, history, rows.lazy()), trained.signature)
+    reference = pl.DataFrame(matrix, schema=list(trained.signature.names))
+    scored = reference.with_columns(
+        pl.Series("probability", Graph(trained.onnx.read()).probabilities(matrix))
+    )
+    return _parquet(scored)
+
+
+def _recent(history: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
+    until = pl.lit(as_of).cast(pl.Datetime("us", "UTC"))
+    recent = (pl.col("known_at") <= until) & (
+        pl.col("known_at") > until.dt.offset_by(f"-{REFERENCE_MONTHS}mo")
+    )
+    return history.filter(recent).sort("known_at").tail(REFERENCE_ROWS).collect()
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
+def lineage_of(
+    trained: Trained, evaluation: Evaluation, training_set: FrameRef, window_months: int
+) -> Lineage:
+    """Where the model comes from, without anything that differs when it is made again."""
+    return Lineage(
+        use_case=trained.use_case,
+        snapshot_id=trained.snapshot_id,
+        as_of=trained.as_of,
+        kind=trained.kind,
+        params=trained.params,
+        seed=trained.seed,
+        git_commit=trained.environment.git_commit,
+        lock_sha256=trained.environment.lock_sha256,
+        training_set_sha256=training_set.sha256,
+        training_rows=training_set.rows,
+        window_months=window_months,
+        metrics=evaluation.values(),
+        libraries=trained.environment.libraries,
+    )
+
+
+def pack(  # noqa: PLR0913 - a bundle joins what every station before it has made
+    use_case: "UseCase",
+    trained: Trained,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    *,
+    training_set: FrameRef,
+    history: pl.LazyFrame,
+    folder: Path,
+    key: Ed25519PrivateKey,
+    extras: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Write and sign the bundle of one trained model.
+
+    Raises:
+        EmptyWindowError: No recent row to make a drift reference of.
+        StorageError: The folder cannot be written.
+    """
+    lineage = lineage_of(trained, evaluation, training_set, use_case.training_window_months)
+    return write_bundle(
+        folder,
+        onnx=trained.onnx.read(),
+        signature=trained.signature,
+        reference=drift_reference(use_case, history, trained),
+        slo=use_case.slo,
+        card=model_card(use_case, lineage, evaluation, verdict),
+        lineage=lineage,
+        key=key,
+        extras=extras,
+    )

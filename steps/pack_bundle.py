@@ -1,0 +1,27 @@
+"""The signed deployable: graph, signature, drift reference, SLO, model card, lineage."""
+
+from typing import Annotated
+
+from zenml import step
+
+from modelway.bundle.signing import load_or_create_key
+from modelway.contract import Verdict
+from modelway.data.frames import FrameRef
+from modelway.evaluation.record import Evaluation
+from modelway.home import Home
+from modelway.registry.packing import pack
+from modelway.training.artifacts import Trained
+from modelway.usecase import load_use_case
+from stacks.active import bundles_folder, snapshot_store
+
+
+@step(enable_cache=False)  # the folder may have been cleaned
+def pack_bundle(
+    trained: Trained, evaluation: Evaluation, verdict: Verdict, training_set: FrameRef
+) -> Annotated[str, "bundle"]:
+    """Write and sign it; returns its digest, which is where it lies."""
+    use_case = load_use_case(trained.use_case)
+    history = snapshot_store().scan(trained.snapshot_id, as_of=trained.as_of)
+    made = {"training_set": training_set, "history": history}
+    key = load_or_create_key(Home.current().keys)
+    return pack(use_case, trained, evaluation, verdict, **made, folder=bundles_folder(), key=key).digest

@@ -1,0 +1,23 @@
+"""Search, choose, calibrate, export: one trained model out of every kind the use case names."""
+
+from datetime import datetime
+from typing import Annotated
+
+from zenml import step
+
+from modelway.data.snapshot import Snapshot
+from modelway.training.artifacts import Trained
+from modelway.training.splits import Splits
+from modelway.training.tune import Request, tune
+from modelway.usecase import load_use_case
+from stacks.active import frames_folder, tracker
+
+
+@step
+def train_candidates(
+    snapshot: Snapshot, splits: Splits, as_of: datetime, trials: int, seed: int
+) -> Annotated[Trained, "trained"]:
+    """Every trial is a nested MLflow run below one parent run."""
+    request = Request(snapshot_id=snapshot.id, as_of=as_of, seed=seed, trials=trials)
+    use_case = load_use_case(snapshot.use_case)
+    return tune(use_case, splits, request, tracker=tracker(), folder=frames_folder())
