@@ -1,0 +1,127 @@
+"""Hand out the scheduled requests to whoever is free, and keep what became of each."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from loadtests.results import NEVER_SENT, Requests
+from loadtests.schedule import Schedule
+
+
+class Due(NamedTuple):
+    """One request to send."""
+
+    number: int
+    body: bytes
+    due: float
+    """Clock time at which it is due, seconds."""
+    ready: float
+    """Clock time from which on both it and a connection were there."""
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    revision: str
+    error: str
+
+
+class Offer:
+    """One run's schedule and its outcome. Not thread-safe: greenlets do not pre-empt each other."""
+
+    def __init__(
+        self, schedule: Schedule, bodies: Sequence[bytes], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """Nothing is due until `start`."""
+        self._schedule, self._bodies, self.clock = schedule, bodies, clock
+        self._due = schedule.due_s.tolist()
+        self._next = 0
+        self._end = len(self._due)
+        self._start: float | None = None
+        self._stopped: float | None = None
+        shape = (len(self._due),)
+        self._ready, self._sent, self._ended = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._status = np.full(shape, NEVER_SENT, dtype=np.int64)
+        self._revision, self._error = [""] * self._end, [""] * self._end
+        self._cpu_s = 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are due."""
+        return self._start is not None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every request has been handed out."""
+        return self._next >= self._end
+
+    @property
+    def overdue_s(self) -> float:
+        """Seconds since the last request was due; negative before."""
+        if self._start is None:
+            return -self._schedule.duration_s
+        return self.clock() - self._start - self._duration_s
+
+    @property
+    def _duration_s(self) -> float:
+        return self._schedule.duration_s if self._stopped is None else self._stopped
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._cpu_s = time.process_time()
+        self._start = self.clock()
+
+    def stop(self) -> None:
+        """Hand out nothing that is not due yet."""
+        if self._start is None or self._stopped is not None:
+            return
+        self._stopped = min(self.clock() - self._start, self._schedule.duration_s)
+        self._end = max(self._next, int(np.searchsorted(self._schedule.due_s, self._stopped)))
+
+    def take(self) -> Due | None:
+        """The next request, perhaps due later; None when there is none left."""
+        if self._start is None or self.exhausted:
+            return None
+        index = self._next
+        self._next += 1
+        due = self._start + self._due[index]
+        return Due(index, self._bodies[index % len(self._bodies)], due, max(due, self.clock()))
+
+    def withdrawn(self, request: Due) -> bool:
+        """Whether the run was stopped before the request was due."""
+        return self._stopped is not None and self._due[request.number] > self._stopped
+
+    def record(self, request: Due, sent: float, ended: float, answer: Answer) -> None:
+        """Keep what became of a request."""
+        start, index = self._start or 0.0, request.number
+        self._ready[index], self._sent[index] = request.ready - start, sent - start
+        self._ended[index] = ended - start
+        self._status[index] = answer.status
+        self._revision[index], self._error[index] = answer.revision, answer.error
+
+    def outcome(self) -> tuple[Requests, float, float]:
+        """Every request that was due, the run's duration in seconds, and the CPU share of one core."""
+        now = self.clock() - (self._start or self.clock())
+        due = self._schedule.due_s
+        count = int(np.searchsorted(due, self._duration_s, side="right"))
+        never = self._status[:count] == NEVER_SENT
+        for times in (self._ready, self._sent, self._ended):
+            times[:count][never] = max(now, self._duration_s)
+        requests = Requests(
+            due_s=due[:count],
+            ready_s=self._ready[:count],
+            sent_s=self._sent[:count],
+            ended_s=self._ended[:count],
+            status=self._status[:count],
+            judged=self._schedule.judged[:count],
+            revision=tuple(self._revision[:count]),
+            error=tuple(
+                error or ("never sent: every connection hung" if lost else "")
+                for error, lost in zip(self._error[:count], never, strict=True)
+            ),
+        )
+        cpu_share = (time.process_time() - self._cpu_s) / now if now > 0 else 0.0
+        return requests, self._duration_s, cpu_share

@@ -1,0 +1,124 @@
+"""Everything one load test is told, and how it travels to its process."""
+
+import math
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from loadtests.profiles import PROFILES, profile_of
+from modelway.contract import Frozen, Slo
+from modelway.errors import ConfigError
+
+SLO_FILE = "slo.yaml"
+
+
+class LoadOptions(Frozen):
+    """One load test."""
+
+    url: str = Field(pattern=r"^https?://")
+    """Scheme, host and port of the gateway or server."""
+    model: str
+    rows: Path
+    """Parquet: one column per input, by name."""
+    out: Path
+    """Folder for verdict, CSV and HTML; created."""
+    slo: Slo
+    rate_rps: float | None = Field(default=None, gt=0)
+    """Offered requests per second; the SLO's rate unless said otherwise."""
+    duration_s: float | None = Field(default=None, gt=0)
+    """The profile's unless said otherwise."""
+    profile: str = "steady"
+    arrivals: Literal["poisson", "even"] = "poisson"
+    users: int | None = Field(default=None, ge=1)
+    """Connections. The default leaves room for answers four times slower than the SLO."""
+    key: str | None = None
+    """Column sent as the row's subject, e.g. `loan_id`: the prediction log keeps it."""
+    event_time: str | None = None
+    """Column sent as `event_time`."""
+    columns: tuple[str, ...] | None = None
+    """Inputs to send; every column but key, times and label unless said otherwise."""
+    rows_per_request: int = Field(default=1, ge=1)
+    once: bool = False
+    """Send every row once, in the file's order, and end."""
+    timeout_s: float = Field(default=5.0, gt=0)
+    """A request without an answer by then has failed."""
+    seed: int = 0
+    """Of the arrivals and of which rows are sent."""
+
+    @model_validator(mode="after")
+    def _enough_users(self) -> Self:
+        """With fewer, an answer within the SLO would make the generator late (Little's law)."""
+        if self.users is not None and self.users < self.users_needed:
+            raise ValueError(
+                f"{self.users} users cannot offer {self.peak_rps:g} rps when an answer may take "
+                f"{self.slo.latency_limit_ms:g} ms: at least {self.users_needed} are needed"
+            )
+        return self
+
+    @property
+    def rate(self) -> float:
+        """Offered rate, requests per second, before the profile's factors."""
+        return self.rate_rps or self.slo.rate_rps
+
+    @property
+    def peak_rps(self) -> float:
+        """Highest rate of the profile."""
+        return self.rate * max(phase.factor for phase in profile_of(self.profile).phases)
+
+    @property
+    def users_needed(self) -> int:
+        """Requests in flight at the peak when every answer takes as long as the SLO allows."""
+        return math.ceil(self.peak_rps * self.slo.latency_limit_ms / 1000.0)
+
+    @property
+    def user_count(self) -> int:
+        """Connections to open."""
+        return self.users or min(max(8, 4 * self.users_needed), 1000)
+
+    def arguments(self) -> list[str]:
+        """Command-line arguments of `python -m loadtests` that say the same."""
+        given = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in {"slo", "columns", "once"} and getattr(self, name) is not None
+        }
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        flags += [f"--slo={self.out / SLO_FILE}"]
+        flags += [f"--columns={','.join(self.columns)}"] if self.columns else []
+        return [*flags, "--once"] if self.once else flags
+
+
+def make_options(**given: object) -> LoadOptions:
+    """Options from loose values; None counts as not given.
+
+    Raises:
+        ConfigError: A value is missing, misspelt or out of range.
+    """
+    try:
+        return LoadOptions.model_validate({k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"load test option {where or 'users'}: {first['msg']}",
+            expected=f"values as in loadtests.options.LoadOptions; profiles: {', '.join(PROFILES)}",
+            remedy="`python -m loadtests --help` lists the options and their units",
+        ) from error
+
+
+def read_slo(path: Path) -> Slo:
+    """The SLO in a YAML file.
+
+    Raises:
+        ConfigError: The file is missing or says something else.
+    """
+    try:
+        return Slo.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(
+            f"cannot read an SLO from {path}: {str(error).splitlines()[0]}",
+            expected="YAML with latency_limit_ms, latency_percentile, max_error_rate, rate_rps",
+            remedy="take slo.yaml out of a bundle, or `modelway loadtest run`, which knows the use case's",
+        ) from error
