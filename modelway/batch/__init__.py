@@ -1,1 +1,1 @@
-"""Batch inference: stream, score, exactly once."""
+"""Batch inference: stream a folder of Parquet files through a bundle, exactly once."""
