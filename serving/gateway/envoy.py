@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from serving.gateway.files import put
 from serving.gateway.process import Child
 
 _ADMIN_TIMEOUT_S = 1.0
-_DRAIN_S = 5.0
+_DRAIN_S = 15.0  # no request lives longer: see the routes' time limit
+_END_S = 5.0
+_POLL_S = 0.05
 
 
 def admin(port: int, path: str, *, method: str = "GET") -> str | None:
@@ -85,9 +88,7 @@ class Envoy:
 
     def accepted(self) -> Mapping[str, str]:
         """Versions in effect by kind (`cds`, `rds`); a kind is missing while it is not fully in effect."""
-        text = (
-            admin(self._admin_port, "/stats?filter=(version_text|warming_clusters|upstream_rq_active)$") or ""
-        )
+        text = admin(self._admin_port, "/stats?filter=(version_text|warming_clusters)$") or ""
         stats = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
         versions = {"rds": stats.get(f"http.{xds.STAT_PREFIX}.rds.{xds.ROUTE_CONFIG}.version_text", "")}
         if stats.get("cluster_manager.warming_clusters") == "0":
@@ -95,11 +96,23 @@ class Envoy:
         return {kind: version.strip('"') for kind, version in versions.items()}
 
     def stop(self) -> None:
-        """Finish the requests under way, then end."""
+        """Take no new connection, finish the requests under way, then end."""
         if self._child is None:
             return
-        admin(self._admin_port, "/drain_listeners?graceful&skip_exit", method="POST")
+        admin(self._admin_port, "/healthcheck/fail", method="POST")  # answers now say "connection: close"
+        admin(self._admin_port, "/drain_listeners", method="POST")
+        self._wait_until_idle()
         self._child.terminate()
-        if not self._child.wait(_DRAIN_S):
+        if not self._child.wait(_END_S):
             self._child.kill()
-            self._child.wait(_DRAIN_S)
+            self._child.wait(_END_S)
+
+    def _wait_until_idle(self) -> None:
+        deadline_s = time.monotonic() + _DRAIN_S
+        while time.monotonic() < deadline_s and self._active_requests():
+            time.sleep(_POLL_S)
+
+    def _active_requests(self) -> int:
+        text = admin(self._admin_port, f"/stats?filter=^http.{xds.STAT_PREFIX}.downstream_rq_active$") or ""
+        _, _, value = text.strip().partition(": ")
+        return int(value) if value.isdigit() else 0

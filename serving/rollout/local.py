@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelway.errors import ConfigError, NotReadyError
+from modelway.errors import ConfigError, NotReadyError, TransitionError
 from serving.gateway.control import Gateway
 from serving.gateway.desired import Desired, RevisionSpec, RevisionStatus, Status
 from serving.gateway.envoy import counters as envoy_counters
 from serving.gateway.files import get, put
 from serving.rollout.counters import Ledger, Reading, add, gateway_view, observed, scrape
+from serving.rollout.plan import FULL
 from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
 
 
@@ -82,11 +83,30 @@ class LocalTarget:
         except NotReadyError:
             self._withdraw(revision.id)
             raise
-        self.route({revision.id: 100})
+        self.route({revision.id: FULL})
         self._gateway.until(lambda: self._alone(revision.id), limit_s, "the new routes")
         for other in sorted(set(self._layout.read_desired().revisions) - {revision.id}):
             self.retire(other)
         return url
+
+    def live(self) -> Revision:
+        """The revision that has all traffic.
+
+        Raises:
+            NotRunningError: No gateway runs.
+            TransitionError: Traffic is shared, or nobody has any.
+        """
+        self._gateway.require()
+        wish = self._layout.read_desired()
+        alone = [name for name, weight in wish.weights.items() if weight == FULL]
+        if not alone:
+            raise TransitionError(
+                f"no revision has all traffic: {wish.weights or 'nothing is served'}",
+                expected="one live revision",
+                remedy="serve a model first, or finish the rollout that is under way",
+            )
+        spec = wish.revisions[alone[0]]
+        return Revision(id=alone[0], bundle=spec.bundle, digest=spec.digest, verify_key=spec.verify_key)
 
     def deploy(self, revision: Revision, *, replicas: int) -> None:
         """Ask for replicas of a revision.
@@ -177,7 +197,7 @@ class LocalTarget:
 
     def _alone(self, revision: RevisionId) -> bool | None:
         routing = self.routing()
-        return True if routing is not None and routing.weights.get(revision) == 100 else None  # noqa: PLR2004 - percent
+        return True if routing is not None and routing.weights.get(revision) == FULL else None
 
 
 def _require_same(name: RevisionId, before: RevisionSpec | None, spec: RevisionSpec) -> None:

@@ -19,6 +19,8 @@ class Metric(StrEnum):
     REJECTED = "rejected"
 
 
+FULL = 100
+"""All traffic, in percent."""
 PROMISED = (Metric.ERRORS, Metric.SLOW)
 """Metrics with an SLO of their own; a rejection is only wrong when the stable arm would not have rejected."""
 
@@ -29,7 +31,9 @@ class Risk(Frozen):
     false_rollback: float = Field(default=0.01, gt=0, lt=1)
     """Chance to roll back a canary that keeps every limit, over the whole rollout."""
     false_promotion: float = Field(default=0.05, gt=0, lt=1)
-    """Chance to promote one that breaks its SLO."""
+    """Chance to promote one that breaks its SLO: the last step's proof alone decides it."""
+    false_step: float = Field(default=0.2, gt=0, lt=1)
+    """Chance to go on with one that breaks the present step's limit; the next step sees it sooner."""
     max_step_rate: float = Field(default=0.25, gt=0, lt=1)
     """No step accepts a larger share of bad answers, however little traffic it has."""
     tolerance: float = Field(default=0.5, ge=0, le=1)
@@ -92,7 +96,7 @@ class Plan(Frozen):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         rising = all(a < b for a, b in zip(self.weights, self.weights[1:], strict=False))
-        if not self.weights or not rising or self.weights[0] < 1 or self.weights[-1] != 100:  # noqa: PLR2004 - percent
+        if not self.weights or not rising or self.weights[0] < 1 or self.weights[-1] != FULL:
             raise ValueError(f"weights must rise from 1 or more to 100, got {self.weights}")
         if self.stable.id == self.canary.id:
             raise ValueError(f"stable and canary are both {self.stable.id!r}")
@@ -130,7 +134,7 @@ def step_limits(slo: Slo, weight: int, risk: Risk, *, steps: int) -> Limits:
         rates=rates,
         margins=margins,
         log_fail=math.log(tests / risk.false_rollback),
-        log_pass=math.log(1.0 / risk.false_promotion),
+        log_pass=-math.log(risk.false_promotion if weight == FULL else risk.false_step),
     )
 
 

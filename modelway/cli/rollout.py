@@ -1,0 +1,208 @@
+"""`modelway rollout`: carry a registered version to all traffic, under the judge's eyes."""
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from modelway.cli.output import emit
+from modelway.errors import ConfigError, RolloutError, TransitionError
+
+if TYPE_CHECKING:
+    from modelway.registry.model_version import ModelVersion
+    from modelway.registry.registry import Registry
+    from serving.rollout.local import LocalTarget
+    from serving.rollout.runner import Record
+    from serving.rollout.state import RolloutState
+
+app = typer.Typer(no_args_is_help=True, help="Start, watch or abort a canary rollout.")
+
+_JSON = typer.Option(False, "--json", help="Print JSON.")
+
+
+@app.command()
+def start(
+    model: str = typer.Argument(help="NAME@VERSION or NAME@ALIAS; NAME alone is its challenger."),
+    *,
+    weights: str = typer.Option("5,25,50,100", help="Percent of traffic per step, rising to 100."),
+    shadow: bool = typer.Option(False, "--shadow", help="Mirror live traffic first."),
+    replicas: int = typer.Option(1, min=1, help="Predictor processes of the new revision."),
+    deadline_s: float = typer.Option(300.0, min=1, help="A step without a verdict by then is rolled back."),
+) -> None:
+    """Roll a version out over what is live; the requests come from elsewhere. Goes on where it was killed."""
+    from serving.rollout.start import plan_over_live  # noqa: PLC0415 - --help does without
+    from stacks.active import registry, serving_target  # noqa: PLC0415 - ZenML and MLflow, seconds
+
+    models, target = registry(), serving_target()
+    version = _candidate(models, model)
+    bundle = models.bundle(version.name, version.version)
+    plan = plan_over_live(
+        target,
+        bundle,
+        _revision(version),
+        weights=parse_weights(weights),
+        shadow=shadow,
+        replicas=replicas,
+        step_deadline_s=deadline_s,
+    )
+    _carry_on(target, plan.service, plan=plan, models=models, version=version)
+
+
+@app.command()
+def status(service: str = typer.Argument(help="Model name, e.g. credit."), json_: bool = _JSON) -> None:
+    """Show a service's last rollout: its steps, the judge's words, and the seconds to restore."""
+    from serving.rollout.runner import Records  # noqa: PLC0415 - --help does without
+    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, a second
+
+    records = Records(serving_target().root)
+    record = records.require(service)
+    if json_:
+        print(json.dumps(_full(record, driven=records.is_driven(service)), indent=2))
+        return
+    emit(_timeline(record), as_json=False, title=_headline(record, driven=records.is_driven(service)))
+
+
+@app.command()
+def abort(
+    service: str = typer.Argument(help="Model name, e.g. credit."),
+    why: str = typer.Option("asked for on the command line", help="Kept in the timeline."),
+) -> None:
+    """Give all traffic back to the stable revision."""
+    from serving.rollout.runner import Records, resume_rollout  # noqa: PLC0415 - --help does without
+    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, a second
+
+    target = serving_target()
+    records = Records(target.root)
+    record = records.require(service)
+    if record.state.finished:
+        raise TransitionError(
+            f"the last rollout of {service} is over: {record.state.phase.value}",
+            expected="one that is under way",
+            remedy=f"`modelway rollout status {service}` shows it",
+        )
+    records.ask_to_abort(service, f"{why} ({getpass.getuser()})")
+    if records.is_driven(service):
+        print("its driver will put the traffic back at its next look")
+        return
+    print(_ending(resume_rollout(target, service, root=target.root, on_change=Narrator().tell)))
+
+
+@app.command()
+def resume(service: str = typer.Argument(help="Model name, e.g. credit.")) -> None:
+    """Carry on a rollout whose driver was killed."""
+    from stacks.active import registry, serving_target  # noqa: PLC0415 - ZenML and MLflow, seconds
+
+    _carry_on(serving_target(), service, models=registry())
+
+
+def parse_weights(text: str) -> tuple[int, ...]:
+    """`5,25,50,100` as numbers.
+
+    Raises:
+        ConfigError: They are no numbers.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"--weights {text}", expected="percentages rising to 100", remedy="for instance 5,25,50,100"
+        ) from error
+
+
+class Narrator:
+    """Prints the moments of the timeline once each."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._told = 0
+
+    def tell(self, state: "RolloutState") -> None:
+        """Print what is new."""
+        for moment in state.timeline[self._told :]:
+            print(f"{moment.at:%H:%M:%S}  {moment.phase.value:13} {moment.step:7} {moment.why}", flush=True)
+        self._told = len(state.timeline)
+
+
+def _carry_on(
+    target: "LocalTarget",
+    service: str,
+    *,
+    models: "Registry",
+    plan: Any = None,
+    version: "ModelVersion | None" = None,
+) -> None:
+    from serving.rollout.runner import Records, run_rollout  # noqa: PLC0415 - --help does without
+
+    plan = plan or Records(target.root).require(service).plan
+    final = run_rollout(target, plan, root=target.root, on_change=Narrator().tell)
+    print(_ending(final))
+    if final.phase.value != "promoted":
+        raise RolloutError(
+            f"{final.canary} was not promoted: {final.cause}",
+            expected=f"a canary that keeps its SLO ({plan.slo.model_dump_json()})",
+            remedy=f"`modelway rollout status {service}` shows the evidence",
+        )
+    _record(models, version or _by_digest(models, service, plan.canary.digest), final)
+
+
+def _record(models: "Registry", version: "ModelVersion | None", final: "RolloutState") -> None:
+    """Tell the registry what is live now; a version that is in production already stays there."""
+    if version is None or models.get(version.name, version.version).stage.value != "Staging":
+        return
+    evidence = {"rollout": final.plan_id, "verdict": final.verdict.summary() if final.verdict else ""}
+    models.promote(
+        version.name, version.version, who=getpass.getuser(), why="rollout promoted", evidence=evidence
+    )
+
+
+def _by_digest(models: "Registry", name: str, digest: str) -> "ModelVersion | None":
+    return next((version for version in models.list(name) if version.digest == digest), None)
+
+
+def _candidate(models: "Registry", model: str) -> "ModelVersion":
+    name, _, reference = model.partition("@")
+    version = models.get(name, reference or "challenger")
+    if version.stage.value not in {"Staging", "Production"}:
+        raise TransitionError(
+            f"{version.reference} is in {version.stage.value}",
+            expected="a version that passed its gates: Staging",
+            remedy=f"`modelway models promote {version.reference} --to Staging`, or roll out another",
+        )
+    return version
+
+
+def _revision(version: "ModelVersion") -> Any:
+    from modelway.cli.serve import revision  # noqa: PLC0415 - --help does without
+
+    return revision(version.reference, None)
+
+
+def _ending(state: "RolloutState") -> str:
+    seconds = state.seconds_to_restore
+    restored = "" if seconds is None else f"; {seconds:.1f} s from the first bad answer to restored traffic"
+    return f"{state.canary}: {state.phase.value}{restored}"
+
+
+def _headline(record: "Record", *, driven: bool) -> str:
+    state = record.state
+    idle = "" if driven or state.finished else " (no driver: `modelway rollout resume` carries it on)"
+    return f"{_ending(state)}{idle}"
+
+
+def _timeline(record: "Record") -> list[dict[str, Any]]:
+    moments: list[dict[str, Any]] = [
+        {"at": f"{each.at:%Y-%m-%d %H:%M:%S}", "phase": each.phase.value, "step": each.step, "why": each.why}
+        for each in record.state.timeline
+    ]
+    state = record.state
+    if not state.finished and state.verdict is not None:
+        now = f"{state.looked_at:%Y-%m-%d %H:%M:%S}"
+        moments.append({"at": now, "phase": "now", "step": "", "why": state.verdict.summary()})
+    return moments
+
+
+def _full(record: "Record", *, driven: bool) -> dict[str, Any]:
+    state = record.state
+    extra = {"driven": driven, "finished": state.finished, "seconds_to_restore": state.seconds_to_restore}
+    return {**record.model_dump(mode="json"), **extra}

@@ -1,0 +1,124 @@
+"""`modelway serve`: one model behind the local gateway."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from modelway.cli.output import emit
+from modelway.errors import ConfigError
+from modelway.home import Home
+
+if TYPE_CHECKING:
+    from serving.rollout.local import LocalTarget
+    from serving.rollout.target import Revision
+
+DEFAULT_PORT = 8080
+
+app = typer.Typer(help="Serve a model behind the local gateway.")
+
+
+@app.command()
+def serve(
+    model: str = typer.Argument(None, help="NAME, NAME@VERSION or NAME@ALIAS; by itself the champion."),
+    *,
+    bundle: Path = typer.Option(None, help="Serve this bundle folder instead of a registered model."),
+    port: int = typer.Option(None, help=f"Gateway port; {DEFAULT_PORT} unless one is running."),
+    replicas: int = typer.Option(1, min=1, help="Predictor processes."),
+    detach: bool = typer.Option(False, "--detach", help="Return once it serves; stop it with --stop."),
+    stop: bool = typer.Option(False, "--stop", help="Drain and stop the gateway and its predictors."),
+    status: bool = typer.Option(False, "--status", help="Show what runs."),
+    json_: bool = typer.Option(False, "--json", help="With --status: print JSON."),
+) -> None:
+    """Give a model all traffic, at once and without a judge. A rollout does it step by step."""
+    target = _target()
+    if stop:
+        target.stop()
+    elif status:
+        emit(status_lines(target), as_json=json_, title=_title(target))
+    else:
+        _serve(target, revision(model, bundle), replicas=replicas, port=port, detach=detach)
+
+
+def revision(model: str | None, bundle: Path | None) -> "Revision":
+    """The revision that the arguments name, its bundle verified.
+
+    Raises:
+        ConfigError: Neither a model nor a bundle was named.
+        NotFoundError: There is no such model.
+        BundleRejectedError: The bundle does not verify.
+    """
+    from modelway.bundle.bundle import Bundle  # noqa: PLC0415 - --help does without
+    from modelway.bundle.signing import VERIFY_KEY_FILE  # noqa: PLC0415 - as above
+    from serving.rollout.start import revision_of  # noqa: PLC0415 - as above
+
+    key = Home.current().keys / VERIFY_KEY_FILE
+    if bundle is not None:
+        return revision_of(Bundle.open(bundle, verify_key=key), verify_key=key)
+    if not model:
+        raise ConfigError(
+            "nothing to serve was named",
+            expected="a model, such as `credit` or `credit@3`, or --bundle DIR",
+            remedy="`modelway models list` shows what is registered",
+        )
+    from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds
+
+    name, _, reference = model.partition("@")
+    registered = registry()
+    version = registered.get(name, reference or None)
+    return revision_of(registered.bundle(name, version.version), verify_key=key, version=version.version)
+
+
+def status_lines(target: "LocalTarget") -> list[dict[str, object]]:
+    """One line per revision that runs."""
+    status = target.status()
+    if status is None:
+        return []
+    return [
+        {
+            "revision": name,
+            "weight_percent": (status.weights or {}).get(name, 0),
+            "ready": f"{fleet.ready} of {fleet.wanted}",
+            "ports": " ".join(str(replica.port) for replica in fleet.replicas),
+            "restarts": sum(replica.restarts for replica in fleet.replicas),
+            "problem": "; ".join(replica.problem for replica in fleet.replicas if replica.problem),
+            "gateway": status.url,
+        }
+        for name, fleet in status.revisions.items()
+    ]
+
+
+def _serve(
+    target: "LocalTarget", chosen: "Revision", *, replicas: int, port: int | None, detach: bool
+) -> None:
+    wanted = port if port is not None or target.running else DEFAULT_PORT
+    url = target.serve(chosen, replicas=replicas, port=wanted)
+    print(f"{chosen.id} serves at {url}  (docs: {url}/v2, requests: POST {url}/v2/models/NAME/infer)")
+    if detach:
+        return
+    print("Ctrl-C stops it.")
+    try:
+        _wait_for_a_signal()
+    finally:
+        target.stop()
+
+
+def _wait_for_a_signal() -> None:
+    """Block until SIGINT or SIGTERM."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: asked.set())
+    while not asked.wait(0.5):
+        pass
+
+
+def _title(target: "LocalTarget") -> str:
+    return f"Gateway {target.gateway_url}" if target.running else "No gateway"
+
+
+def _target() -> "LocalTarget":
+    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, seconds
+
+    return serving_target()
