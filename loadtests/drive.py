@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,7 +19,6 @@ from loadtests.user import ModelUser
 from modelway.errors import NotRunningError
 
 _LOOK_EVERY_S = 0.05
-_CONNECT_WITHIN_S = 15.0
 
 
 class Run(NamedTuple):
@@ -71,13 +69,21 @@ def drive(options: LoadOptions, *, stop_on_eof: bool = False) -> Run:
     environment = Environment(user_classes=[user_class(options, offer, begun, ended)], stop_timeout=1)
     runner = environment.create_local_runner()
     runner.start(options.user_count, spawn_rate=options.user_count)
-    _wait(lambda: runner.user_count >= options.user_count, _CONNECT_WITHIN_S)
-    offer.start()
-    begun.set()
+    begin(offer, begun, options.user_count, options.timeout_s)
     _wait_for_answers(runner, offer, options)
     run = finish(options, offer)
     runner.quit()
     return run
+
+
+def begin(offer: Offer, begun: Event, users: int, timeout_s: float) -> None:
+    """Start the clock once every connection is open, or has had its time to be."""
+    waited_s = 0.0
+    while offer.connected < users and waited_s < timeout_s + 1.0:
+        gevent.sleep(_LOOK_EVERY_S)
+        waited_s += _LOOK_EVERY_S
+    offer.start()
+    begun.set()
 
 
 def check_listening(options: LoadOptions) -> None:
@@ -113,13 +119,6 @@ def _wait_for_answers(runner: object, offer: Offer, options: LoadOptions) -> Non
         if offer.overdue_s > options.timeout_s + 1.0:
             return
         gevent.sleep(_LOOK_EVERY_S)
-
-
-def _wait(until: Callable[[], bool], limit_s: float) -> None:
-    waited_s = 0.0
-    while not until() and waited_s < limit_s:
-        gevent.sleep(_LOOK_EVERY_S)
-        waited_s += _LOOK_EVERY_S
 
 
 def _at_end_of_input(offer: Offer, ended: Event) -> None:

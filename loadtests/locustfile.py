@@ -4,6 +4,7 @@ Every option may also come from the environment, e.g. MODELWAY_ROWS. The load is
 schedule as `python -m loadtests`; `--host` is the address, Locust's exit code is the verdict's.
 """
 
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from locust import events
 from locust.env import Environment
 
 from loadtests.__main__ import EXIT_CODES
-from loadtests.drive import finish, make_offer
+from loadtests.drive import begin, finish, make_offer
 from loadtests.judge import judge_load
 from loadtests.offer import Offer
 from loadtests.options import LoadOptions, make_options, read_slo
 from loadtests.outputs import write_outputs
 from loadtests.user import ModelUser
+from modelway.errors import ModelwayError
 
 
 class ScheduledUser(ModelUser):
@@ -36,7 +38,7 @@ def _add_options(parser: ArgumentParser) -> None:
         ("out", "folder for the verdict"),
         ("rate-rps", "offered requests per second"),
         ("duration-s", "seconds"),
-        ("profile", "smoke, steady, spike, soak or stress"),
+        ("load-profile", "smoke, steady, spike, soak or stress"),
         ("key", "column sent as the row's subject"),
         ("event-time", "column sent as event_time"),
     ):
@@ -44,37 +46,48 @@ def _add_options(parser: ArgumentParser) -> None:
         group.add_argument(f"--{name}", help=text, env_var=environment)
 
 
-@events.test_start.add_listener
-def _bind(environment: Environment, **_kwargs: Any) -> None:
-    """Read the rows before any user is spawned."""
-    options = _options(environment)
+@events.init.add_listener
+def _prepare(environment: Environment, **_kwargs: Any) -> None:
+    """Read the rows before anything starts; an error in a later event would be logged and passed over."""
+    try:
+        _bind(_options(environment))
+    except ModelwayError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - Locust's log hides it among tables
+        raise SystemExit(error.exit_code) from error
+
+
+def _bind(options: LoadOptions) -> None:
     ScheduledUser.offer, ScheduledUser.begun, ScheduledUser.ended = make_offer(options), Event(), Event()
     ScheduledUser.model = options.model
     ScheduledUser.network_timeout = ScheduledUser.connection_timeout = options.timeout_s
 
 
+_AS_NAMED = ("rows", "model", "rate_rps", "duration_s", "key", "event_time")
+
+
 def _options(environment: Environment) -> LoadOptions:
     given = environment.parsed_options
     return make_options(
-        url=environment.host,
+        url=environment.host or given.host,
         users=given.num_users,
         slo=read_slo(Path(given.slo or "slo.yaml")),
         out=given.out or "loadtest",
-        **{name: getattr(given, name) for name in ("rows", "model", "rate_rps", "duration_s", "profile")},
-        **{name: getattr(given, name) for name in ("key", "event_time")},
+        profile=given.load_profile,
+        **{name: getattr(given, name) for name in _AS_NAMED},
     )
 
 
 @events.spawning_complete.add_listener
 def _begin(user_count: int, **_kwargs: Any) -> None:
-    """All connections are open: start the clock."""
+    """Every user is there: once their connections are open, the clock starts."""
     if user_count and not ScheduledUser.offer.started:
-        ScheduledUser.offer.start()
-        ScheduledUser.begun.set()
+        gevent.spawn(
+            begin, ScheduledUser.offer, ScheduledUser.begun, user_count, ScheduledUser.network_timeout
+        )
 
 
 @events.test_start.add_listener
-def _end_when_all_is_sent(environment: Environment, **_kwargs: Any) -> None:
+def _watch(environment: Environment, **_kwargs: Any) -> None:
     gevent.spawn(_quit_at_the_end, environment, ScheduledUser.offer)
 
 

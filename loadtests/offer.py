@@ -38,6 +38,8 @@ class Offer:
         """Nothing is due until `start`."""
         self._schedule, self._bodies, self.clock = schedule, bodies, clock
         self._due = schedule.due_s.tolist()
+        self.connected = 0
+        """Users whose connection is open."""
         self._next = 0
         self._end = len(self._due)
         self._start: float | None = None

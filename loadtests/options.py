@@ -50,10 +50,11 @@ class LoadOptions(Frozen):
     @model_validator(mode="after")
     def _enough_users(self) -> Self:
         """With fewer, an answer within the SLO would make the generator late (Little's law)."""
-        if self.users is not None and self.users < self.users_needed:
+        needed = self.users_needed  # asks the profile, which must exist
+        if self.users is not None and self.users < needed:
             raise ValueError(
                 f"{self.users} users cannot offer {self.peak_rps:g} rps when an answer may take "
-                f"{self.slo.latency_limit_ms:g} ms: at least {self.users_needed} are needed"
+                f"{self.slo.latency_limit_ms:g} ms: at least {needed} are needed"
             )
         return self
 

@@ -30,6 +30,7 @@ class ModelUser(FastHttpUser):
         """Open the connection before the clock runs, then wait for the start."""
         with suppress(Exception):  # the first scheduled request will tell what is wrong
             self.client.client.urlopen(f"{self.host}/v2/models/{self.model}/ready", method="GET")
+        self.offer.connected += 1
         self.begun.wait()
 
     @task
