@@ -55,7 +55,9 @@ class App:
         self._second = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._posts, self._gets = self._routes()
 
-    def _routes(self) -> tuple[Mapping[str, Callable[[bytes], bytes]], Mapping[str, Callable[[], Answer]]]:
+    def _routes(
+        self,
+    ) -> tuple[Mapping[str, Callable[[bytes], tuple[bytes, int]]], Mapping[str, Callable[[], Answer]]]:
         name, revision = self._bundle.signature.model_name, self._revision
         models = (f"/v2/models/{name}", f"/v2/models/{name}/versions/{revision}")
         posts = {f"{model}/infer": self._infer_v2 for model in models} | {
@@ -100,9 +102,8 @@ class App:
             return self.refuse(404, self._lost(path))
         return get() if method == "GET" else self._not_allowed("GET")
 
-    def answer(self, path: str, body: bytes, respond: Respond) -> None:
+    def answer(self, path: str, body: bytes, respond: Respond, start_ns: int) -> None:
         """Score a request and respond: here when it is small, on the second thread when it is not."""
-        start_ns = time.perf_counter_ns()
         if len(body) > self.heavy_body_bytes:
             self._second.submit(self._answer, path, body, respond, start_ns)
         else:
@@ -110,7 +111,7 @@ class App:
 
     def _answer(self, path: str, body: bytes, respond: Respond, start_ns: int) -> None:
         try:
-            reply = self._posts[path](body)
+            reply, rows = self._posts[path](body)
         except RequestError as error:
             respond(*self.refuse(error.status, str(error)))
             return
@@ -120,7 +121,7 @@ class App:
             message = str(error) if isinstance(error, ModelFailureError) else "internal error"
             respond(500, self._json_headers, error_body(message))
             return
-        self.metrics.scored(200, (time.perf_counter_ns() - start_ns) / 1e9, 1)
+        self.metrics.scored(200, (time.perf_counter_ns() - start_ns) / 1e9, rows)
         respond(200, self._json_headers, reply)
 
     def refuse(self, status: int, message: str) -> Answer:
@@ -128,16 +129,17 @@ class App:
         self.metrics.refused(status)
         return status, self._json_headers, error_body(message)
 
-    def _infer_v2(self, body: bytes) -> bytes:
+    def _infer_v2(self, body: bytes) -> tuple[bytes, int]:
         parsed = self._v2.decode(body)
         if type(parsed.values) is list and parsed.outputs is None:
             probability, packed = self._model.one(parsed.values)
             self._remember(parsed, probability, packed)
-            return self._reply.one(probability, parsed.request_id)
-        return self._reply.many(self._scored(parsed), parsed.request_id, parsed.outputs)
+            return self._reply.one(probability, parsed.request_id), 1
+        return self._reply.many(self._scored(parsed), parsed.request_id, parsed.outputs), parsed.rows
 
-    def _infer_v1(self, body: bytes) -> bytes:
-        return v1_body(self._scored(self._v1.decode(body)))
+    def _infer_v1(self, body: bytes) -> tuple[bytes, int]:
+        parsed = self._v1.decode(body)
+        return v1_body(self._scored(parsed)), parsed.rows
 
     def _scored(self, parsed: Parsed) -> Any:
         if isinstance(parsed.values, list):

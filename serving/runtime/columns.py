@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import nan
+from typing import Any, Protocol
 
 from modelway.bundle.signature import GRAPH_INPUT, Input, Signature
 from serving.runtime.problems import RequestError, shown
@@ -9,7 +10,29 @@ from serving.runtime.problems import RequestError, shown
 EVENT_TIME = "event_time"
 """Optional request tensor: when the row happened, microseconds since 1970 UTC. Logged, not scored."""
 
+_ONE_ROW = [1]
+
 Value = float | int | bool | str | None
+
+
+class Tensor(Protocol):
+    """What every decoder makes of one input tensor."""
+
+    @property
+    def name(self) -> str:
+        """Name on the wire."""
+
+    @property
+    def shape(self) -> list[int]:
+        """As sent; not yet held against the data."""
+
+    @property
+    def datatype(self) -> str:
+        """One of the protocol's names."""
+
+    @property
+    def data(self) -> list[Any]:
+        """Row-major; None where missing."""
 
 
 class Columns:
@@ -20,23 +43,23 @@ class Columns:
         unknown_counts: How often each category was given a value outside its vocabulary.
     """
 
-    __slots__ = ("_codes", "_kinds", "index", "key", "names", "unknown_counts")
+    __slots__ = ("_codes", "_log_only", "index", "key", "names", "unknown_counts")
 
     def __init__(self, signature: Signature) -> None:
         self.names = signature.names
         self.key = signature.key
         self.index: Mapping[str, int] = {name: at for at, name in enumerate(self.names)}
-        self._kinds = tuple(column.kind for column in signature.inputs)
-        self._codes = tuple(_codes(column) for column in signature.inputs)
+        self._codes = {at: _codes(c) for at, c in enumerate(signature.inputs) if c.kind == "category"}
+        self._log_only = frozenset({self.key, EVENT_TIME} - set(self.names))
         self.unknown_counts: dict[str, int] = {c.name: 0 for c in signature.inputs if c.kind == "category"}
 
     def is_log_only(self, name: str) -> bool:
         """Whether a tensor of that name is logged and not scored."""
-        return name in {self.key, EVENT_TIME} and name not in self.index
+        return name in self._log_only
 
     def is_category(self, at: int) -> bool:
         """Whether the column takes values of a vocabulary."""
-        return self._kinds[at] == "category"
+        return at in self._codes
 
     def encode(self, at: int, values: Sequence[Value]) -> list[float]:
         """One column's values as the graph takes them: missing and unknown become NaN.
@@ -51,6 +74,33 @@ class Columns:
         if self.is_category(at):
             return [self._code(at, value) for value in values]
         return [self._number(at, value) for value in values]
+
+    def row(self, tensors: Sequence[Tensor]) -> list[float] | None:
+        """One row out of one tensor a column, the usual request; None when it is anything else.
+
+        Whatever is wrong with the request is left to the careful path, which can say it.
+        """
+        row: list[Any] = [None] * len(self.names)
+        filled = 0
+        for tensor in tensors:
+            if tensor.shape != _ONE_ROW or len(tensor.data) != 1:
+                return None
+            at = self.index.get(tensor.name)
+            if at is not None:
+                row[at] = self._known(at, tensor.data[0])
+                filled += 1
+            elif tensor.name not in self._log_only:
+                return None
+        return None if None in row or filled != len(row) else row
+
+    def _known(self, at: int, value: Value) -> float | None:
+        """A value as the graph takes it; None when the careful path must count it or complain."""
+        if value is None:
+            return nan
+        codes = self._codes.get(at)
+        if codes is not None:
+            return codes.get(value) if isinstance(value, str) else None
+        return None if isinstance(value, str) else value
 
     def _code(self, at: int, value: Value) -> float:
         if value is None:

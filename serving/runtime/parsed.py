@@ -28,8 +28,8 @@ class Parsed(msgspec.Struct, gc=False):
     values: list[float] | Matrix
     """One row: F floats, NaN for missing. Several: float32 of shape (rows, F). Never infinite."""
     request_id: str | None = None
-    entity_ids: Sequence[str | None] | None = None
-    event_times_us: Sequence[int | None] | None = None
+    entity_ids: list[str | None] | None = None
+    event_times_us: list[int | None] | None = None
     outputs: tuple[str, ...] | None = None
     """Names of the outputs asked for; None means all."""
 

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 from granian import _granian
@@ -34,8 +35,8 @@ class Application(Protocol):
     def at_once(self, method: str, path: str) -> tuple[int, Headers, bytes] | None:
         """The answer that needs no body, or None: read the body and call `answer`."""
 
-    def answer(self, path: str, body: bytes, respond: Respond) -> None:
-        """Call `respond` once, from any thread, now or later."""
+    def answer(self, path: str, body: bytes, respond: Respond, start_ns: int) -> None:
+        """Call `respond` once, from any thread, now or later; `start_ns` is when the head came."""
 
     def refuse(self, status: int, message: str) -> tuple[int, Headers, bytes]:
         """The answer to a body that was too large or never came whole."""
@@ -153,9 +154,10 @@ class _Intake:
         elif int(length) > self._max_bytes:
             protocol.response_bytes(*self._application.refuse(413, _too_large(self._max_bytes)))
         else:
-            protocol().add_done_callback(partial(self._whole, path, protocol), context=None)
+            whole = partial(self._whole, path, protocol, perf_counter_ns())
+            protocol().add_done_callback(whole, context=None)
 
-    def _whole(self, path: str, protocol: Any, future: Any) -> None:
+    def _whole(self, path: str, protocol: Any, start_ns: int, future: Any) -> None:
         """A request's body is there."""
         try:
             body = future.result()
@@ -163,7 +165,7 @@ class _Intake:
             protocol.response_bytes(*self._application.refuse(400, f"the body did not come whole: {error}"))
             return
         try:
-            self._application.answer(path, body, protocol.response_bytes)
+            self._application.answer(path, body, protocol.response_bytes, start_ns)
         except Exception as error:  # noqa: BLE001 - as above
             _failed(protocol, error)
 
@@ -176,6 +178,7 @@ class _Chunks:
         self._parts: list[bytes] = []
         self._size = 0
         self._stream = aiter(protocol)
+        self._start_ns = perf_counter_ns()
 
     def read(self) -> None:
         """Ask for the next piece."""
@@ -192,7 +195,8 @@ class _Chunks:
             elif piece:
                 self.read()
             else:
-                self._application.answer(self._path, b"".join(self._parts), self._protocol.response_bytes)
+                body = b"".join(self._parts)
+                self._application.answer(self._path, body, self._protocol.response_bytes, self._start_ns)
         except Exception as error:  # noqa: BLE001 - Granian would drop it, and with it the client
             _failed(self._protocol, error)
 

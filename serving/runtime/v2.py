@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from modelway.bundle.signature import GRAPH_INPUT
-from serving.runtime.columns import EVENT_TIME, Columns
+from serving.runtime.columns import EVENT_TIME, Columns, Tensor
 from serving.runtime.parsed import (
     Parsed,
     checked_entity,
@@ -18,7 +18,7 @@ from serving.runtime.parsed import (
     row_of,
 )
 from serving.runtime.problems import RequestError, shown
-from serving.runtime.v2_any import Tensor, any_request
+from serving.runtime.v2_any import any_request
 
 OUTPUTS = ("probability", "decision")
 _MATRIX_DIMENSIONS = 2
@@ -147,18 +147,25 @@ class V2Decoder:
         return Parsed(shape[0], matrix_of(data, shape[0]))
 
     def _named(self, tensors: Sequence[Tensor]) -> Parsed:
+        row = self._columns.row(tensors)
+        if row is not None:
+            parsed = Parsed(1, row)
+            if len(tensors) > self._width:
+                self._remember(parsed, {t.name: t for t in tensors if self._columns.is_log_only(t.name)})
+            return parsed
         given = _by_name(tensors)
         extras = {name: tensor for name, tensor in given.items() if self._columns.is_log_only(name)}
         rows = _rows(given)
-        if GRAPH_INPUT in given:
-            parsed = self._matrix_with_extras(given, extras, rows)
-        else:
-            parsed = self._from_columns(given, extras, rows)
+        make = self._matrix_with_extras if GRAPH_INPUT in given else self._from_columns
+        parsed = make(given, extras, rows)
+        self._remember(parsed, extras)
+        return parsed
+
+    def _remember(self, parsed: Parsed, extras: Mapping[str, Tensor]) -> None:
         if self._columns.key in extras:
             parsed.entity_ids = [checked_entity(v) for v in extras[self._columns.key].data]
         if EVENT_TIME in extras:
             parsed.event_times_us = [checked_event_time(v) for v in extras[EVENT_TIME].data]
-        return parsed
 
     def _matrix_with_extras(
         self, given: Mapping[str, Tensor], extras: Mapping[str, Tensor], rows: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from math import isinf, isnan
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -19,26 +19,6 @@ _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
     "BYTES": (str,),
 }
 _MAX_DEPTH = 8
-
-
-class Tensor(Protocol):
-    """What every decoder makes of one input tensor."""
-
-    @property
-    def name(self) -> str:
-        """Name on the wire."""
-
-    @property
-    def shape(self) -> list[int]:
-        """As sent; not yet held against the data."""
-
-    @property
-    def datatype(self) -> str:
-        """One of the protocol's names."""
-
-    @property
-    def data(self) -> list[Any]:
-        """Row-major; None where missing."""
 
 
 class _AnyTensor(msgspec.Struct):
