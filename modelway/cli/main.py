@@ -1,6 +1,7 @@
 """`modelway`: one command, one verb per station. A station's module is imported when it is called."""
 
 import sys
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -40,17 +41,30 @@ class Stations(click.Group):
         return list(STATIONS)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        """The station's command group, imported now."""
+        """A command that hands all its words to the station."""
         if name not in STATIONS:
             return None
-        import typer  # noqa: PLC0415 - --help does without
-
-        return typer.main.get_command(import_module(f"modelway.cli.{name}").app)
+        words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+        return click.Command(
+            name,
+            params=[words],
+            callback=partial(_enter, name),
+            add_help_option=False,
+            context_settings={"ignore_unknown_options": True},
+        )
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the stations without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(STATIONS.items()))
+
+
+def _enter(name: str, words: tuple[str, ...]) -> None:
+    """Import a station and run it. Typer has a click of its own, so it must see to usage errors itself."""
+    from typer.main import get_command  # noqa: PLC0415 - --help does without
+
+    station = get_command(import_module(f"modelway.cli.{name}").app)
+    station.main(args=list(words), prog_name=f"modelway {name}")
 
 
 @click.command(cls=Stations, help="A tabular model the whole way round.")

@@ -1,0 +1,79 @@
+"""`modelway evaluate`: what the held-out rows said about a registered model."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from modelway.cli.models import parsed
+from modelway.cli.output import emit
+
+if TYPE_CHECKING:
+    from modelway.evaluation.record import Evaluation
+    from modelway.registry.registry import Registry
+
+app = typer.Typer(no_args_is_help=True, help="Show the evaluation of a registered model.")
+
+
+@app.callback()
+def evaluations() -> None:
+    """Show the evaluation of a registered model."""
+
+
+@app.command()
+def show(
+    model: str = typer.Argument(help="NAME, NAME@3, NAME@champion or NAME@challenger."),
+    json_: bool = typer.Option(False, "--json", help="Print the whole evaluation as JSON."),
+) -> None:
+    """Print every metric with its interval, the limits, and where the HTML report lies."""
+    registry, (name, reference) = _registry(), parsed(model)
+    version = registry.get(name, reference)
+    evaluation = registry.evaluation(name, version.version)
+    report = registry.report(name, version.version)
+    if json_:
+        found = {"model": version.reference, "report": str(report), "verdict": version.verdict}
+        emit([{**_jsonable(found), "evaluation": _jsonable(evaluation)}], as_json=True)
+        return
+    emit(_metrics(evaluation), as_json=False, title=f"{version.reference}: {evaluation.rows:,} held-out rows")
+    limits = [
+        {"limit on": r.metric, "verdict": r.outcome.value, "found": r.message}
+        for r in version.verdict.reasons
+    ]
+    emit(limits, as_json=False, title=f"Gates: {version.verdict.outcome.value}")
+    print(f"report: {report}")
+
+
+def _metrics(evaluation: "Evaluation") -> list[dict[str, Any]]:
+    from modelway.evaluation.record import METRICS  # noqa: PLC0415 - numpy, 100 ms that --help need not pay
+
+    return [
+        {
+            "metric": info.label,
+            "value": _rounded(evaluation.metric(name).value),
+            "low": _rounded(evaluation.metric(name).low),
+            "high": _rounded(evaluation.metric(name).high),
+            "champion": _champion(evaluation, name),
+        }
+        for name, info in METRICS.items()
+    ]
+
+
+def _champion(evaluation: "Evaluation", metric: str) -> str | None:
+    comparison = evaluation.comparison
+    found = comparison.champion.get(metric) if comparison else None
+    return found.text(4) if found else None
+
+
+def _rounded(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.4f}"
+
+
+def _jsonable(found: Any) -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - as above
+
+    return TypeAdapter(Any).dump_python(found, mode="json")
+
+
+def _registry() -> "Registry":
+    from stacks.active import registry  # noqa: PLC0415 - ZenML, seconds that --help need not pay
+
+    return registry()

@@ -1,0 +1,151 @@
+"""`modelway models` and `modelway evaluate`, on a real registry."""
+
+import json
+import sys
+from types import ModuleType
+
+import pytest
+
+from modelway.cli.main import main
+
+
+@pytest.fixture
+def run(workshop, monkeypatch, capsys):
+    """Run a command against the workshop's registry: exit code, stdout, stderr."""
+    active = ModuleType("stacks.active")
+    active.registry = lambda: workshop.registry
+    monkeypatch.setitem(sys.modules, "stacks.active", active)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(list(arguments))
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return call
+
+
+def test_list_shows_every_version_with_its_stage(workshop, run):
+    workshop.promoted("credit", seed=1)
+    workshop.register("credit", seed=2)
+
+    code, out, _ = run("models", "list", "--json")
+
+    assert code == 0
+    found = json.loads(out)
+    assert [(v["version"], v["stage"], v["aliases"], v["verdict"]) for v in found] == [
+        (2, "Staging", "challenger", "pass"),
+        (1, "Production", "champion", "pass"),
+    ]
+
+
+def test_an_empty_registry_lists_nothing_and_is_no_error(run):
+    assert run("models", "list", "--json")[:2] == (0, "[]\n")
+
+
+def test_show_names_the_bundle_and_the_report(workshop, run):
+    version = workshop.register("credit", seed=1)
+
+    code, out, _ = run("models", "show", "credit@1", "--json")
+
+    (found,) = json.loads(out)
+    assert code == 0
+    assert found["digest"] == version.digest
+    assert found["bundle_path"] == str(version.bundle_path)
+    assert found["report"].endswith("report.html")
+    assert "every score is a probability" in run("models", "show", "credit")[1]
+
+
+def test_promote_and_rollback_tell_what_is_in_production_now(workshop, run):
+    workshop.promoted("credit", seed=1)
+    workshop.register("credit", seed=2)
+
+    assert run("models", "promote", "credit@challenger", "--why", "better lift")[0] == 0
+    assert workshop.registry.get("credit", "champion").version == 2
+    dry = json.loads(run("models", "rollback", "credit", "--why", "errors", "--dry-run", "--json")[1])
+    assert dry[0]["version"] == 1
+    assert workshop.registry.get("credit", "champion").version == 2
+    assert run("models", "rollback", "credit", "--why", "errors")[0] == 0
+    assert workshop.registry.get("credit", "champion").version == 1
+
+
+def test_history_on_a_day_says_what_was_in_production(workshop, run):
+    workshop.promoted("credit", seed=1)
+    workshop.clock.day(5)
+    workshop.promoted("credit", seed=2)
+
+    on = json.loads(run("models", "history", "credit", "--on", "2026-01-03", "--json")[1])
+    everything = json.loads(run("models", "history", "credit", "--json")[1])
+
+    assert [each["version"] for each in on] == [1]
+    assert [each["version"] for each in everything] == [1, 2]
+    assert everything[0]["why"] == "better than before: 1"
+
+
+def test_errors_say_what_to_do_and_set_the_exit_code(workshop, run):
+    workshop.promoted("credit", seed=1)
+    workshop.register("credit", seed=2, good=False)
+
+    code, _, err = run("models", "show", "iris")
+    assert (code, "no model named 'iris'" in err) == (2, True)
+    code, _, err = run("models", "promote", "credit@1", "--why", "again")
+    assert (code, "version 1 is in Production" in err) == (3, True)
+    code, _, err = run("models", "promote", "credit@2", "--why", "please")
+    assert (code, "did not pass its gates" in err) == (1, True)
+    code, _, err = run("models", "promote", "credit", "--why", "there is no challenger")
+    assert (code, "no version 'challenger'" in err) == (2, True)
+    code, _, err = run("models", "rollback", "credit", "--why", "x")
+    assert (code, "no version served before" in err) == (3, True)
+    code, _, err = run("models", "promote", "credit@2")
+    assert (code, "--why" in err) == (2, True)
+
+
+def test_verify_passes_and_then_fails_with_exit_code_3_when_a_byte_is_changed(workshop, run):
+    version = workshop.promoted("credit", seed=1)
+
+    assert run("models", "verify", "credit")[0] == 0
+    model = version.bundle_path / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    code, out, err = run("models", "verify", "credit")
+
+    assert code == 3
+    assert "model.onnx was altered" in out
+    assert "model.onnx was altered" in err
+
+
+def test_audit_commands_list_the_decisions_and_check_the_chain(workshop, run):
+    assert run("models", "audit", "verify")[0] == 1  # nothing to check is no pass
+    workshop.promoted("credit", seed=1)
+
+    entries = json.loads(run("models", "audit", "log", "credit", "--json")[1])
+    assert [each["event"] for each in entries] == ["model.registered", "model.staged", "model.promoted"]
+    assert "better than before" in run("models", "audit", "log")[1]
+    assert run("models", "audit", "log", "iris", "--json")[1] == "[]\n"
+    assert run("models", "audit", "verify")[0] == 0
+
+
+def test_retire_archives_the_challenger(workshop, run):
+    workshop.register("credit", seed=1)
+
+    assert run("models", "retire", "credit", "--why", "canary was slow")[0] == 0
+    assert workshop.registry.get("credit", 1).stage.value == "Archived"
+
+
+def test_evaluate_show_prints_metrics_with_intervals_and_the_report(workshop, run):
+    version = workshop.register("credit", seed=1)
+
+    code, out, _ = run("evaluate", "show", "credit@1")
+    (found,) = json.loads(run("evaluate", "show", "credit", "--json")[1])
+
+    report = workshop.registry.report("credit", 1)
+    value = workshop.evaluation.metric("roc_auc").value
+    assert code == 0
+    assert f"{value:.4f}" in out
+    assert f"report: {report}" in out
+    assert report.is_file()
+    assert found["evaluation"]["metrics"]["roc_auc"]["value"] == value
+    assert found["model"] == version.reference
