@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from modelway.contract import Frozen
+from modelway.errors import ConfigError
 from serving.gateway.files import get, locked, put
 
 
@@ -108,12 +109,27 @@ class Layout:
         return get(self.status, Status)
 
     def edit(self, change: Callable[[Desired], Desired]) -> Desired:
-        """Read, change and replace the wish under a lock; one that changes nothing writes nothing."""
+        """Read, change and replace the wish under a lock; one that changes nothing writes nothing.
+
+        Raises:
+            ConfigError: The changed wish makes no sense; the old one stands.
+        """
         with locked(self.root / "desired.lock"):
             before = self.read_desired()
             after = change(before)
             if after == before:
                 return before
-            bumped = Desired.model_validate(after.model_dump() | {"generation": before.generation + 1})
+            bumped = _checked(after.model_dump() | {"generation": before.generation + 1})
             put(self.desired, bumped.model_dump_json(indent=2))
             return bumped
+
+
+def _checked(fields: dict[str, Any]) -> Desired:
+    try:
+        return Desired.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the gateway cannot do that: {error.errors()[0]['msg']}",
+            expected="weights of deployed revisions that sum to 100",
+            remedy="deploy the revision first, or correct the weights",
+        ) from error

@@ -145,6 +145,7 @@ def _drive(
     records: Records,
     on_change: Callable[[RolloutState], None] | None,
 ) -> RolloutState:
+    restoring_since_s: float | None = None
     while True:
         record, actions = look(target, record, records)
         for action in actions:
@@ -154,7 +155,9 @@ def _drive(
         if record.state.finished:
             records.forget_abort(record.plan.service)
             return record.state
-        _require_progress(record)
+        if record.state.phase is Phase.ROLLING_BACK:
+            restoring_since_s = restoring_since_s or time.monotonic()
+            _require_progress(record, time.monotonic() - restoring_since_s)
         time.sleep(record.plan.look_every_s)
 
 
@@ -166,7 +169,8 @@ def look(target: Target, record: Record, records: Records) -> tuple[Record, tupl
     moved = Record(plan=plan, state=after)
     records.write(moved)
     if after.window is not None and after.window != state.window:
-        target.observe(after.window)  # the first observation opens it
+        with suppress(TransientError):  # then the next look opens it
+            target.observe(after.window)
     return moved, actions
 
 
@@ -192,12 +196,11 @@ def _perform(target: Target, action: Action) -> None:
             target.retire(revision)
 
 
-def _require_progress(record: Record) -> None:
+def _require_progress(record: Record, restoring_s: float) -> None:
     state, plan = record.state, record.plan
-    late_s = (state.looked_at - state.entered_at).total_seconds()
-    if state.phase is Phase.ROLLING_BACK and late_s > plan.restore_deadline_s:
+    if restoring_s > plan.restore_deadline_s:
         raise NotReadyError(
-            f"rollout {plan.id} is not rolled back after {late_s:.0f} s ({state.cause})",
+            f"rollout {plan.id} is not rolled back after {restoring_s:.0f} s ({state.cause})",
             expected=f"all traffic on {state.stable} within {plan.restore_deadline_s:g} s",
             remedy="look at the gateway's logs, then resume the rollout",
         )

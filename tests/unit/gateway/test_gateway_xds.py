@@ -1,0 +1,67 @@
+from pathlib import Path
+from typing import Any
+
+from serving.gateway import xds
+from serving.gateway.xds import Endpoints
+
+
+def named(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in document["resources"] if each["name"] == name)
+
+
+def test_the_same_wish_has_the_same_version_and_another_one_another() -> None:
+    arms = [Endpoints(revision="v1", ports=(1,))]
+
+    assert xds.clusters(arms, {"v1": 100}) == xds.clusters(arms, {"v1": 100})
+    moved = xds.clusters([Endpoints(revision="v1", ports=(2,))], {"v1": 100})
+    assert moved["version_info"] != xds.clusters(arms, {"v1": 100})["version_info"]
+
+
+def test_a_canary_is_stood_in_for_by_the_arm_with_most_traffic() -> None:
+    arms = [Endpoints(revision=name, ports=(1,)) for name in ("v1", "v2", "v3", "warm")]
+
+    document = xds.clusters(arms, {"v1": 70, "v2": 5, "v3": 25})
+
+    order = named(document, "arm_v2")["cluster_type"]["typed_config"]["clusters"]
+    assert order == ["rev_v2", "rev_v1", "rev_v3"]  # never the warm one, which has no traffic
+
+
+def test_a_sole_replica_that_nobody_stands_in_for_is_never_ejected() -> None:
+    alone = xds.clusters([Endpoints(revision="v1", ports=(1,))], {"v1": 100})
+    shared = xds.clusters([Endpoints(revision=n, ports=(1,)) for n in ("v1", "v2")], {"v1": 95, "v2": 5})
+    pair = xds.clusters([Endpoints(revision="v1", ports=(1, 2))], {"v1": 100})
+
+    assert "outlier_detection" not in named(alone, "rev_v1")
+    assert named(shared, "rev_v2")["outlier_detection"]["max_ejection_percent"] == 100
+    assert named(pair, "rev_v1")["outlier_detection"]["max_ejection_percent"] == 50
+    assert named(shared, "rev_v2")["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+
+
+def test_weights_mirror_and_pins() -> None:
+    document = xds.routes({"v1": 95, "v2": 5, "v0": 0}, ["v1", "v2"], "v2")
+
+    *pins, spread = document["resources"][0]["virtual_hosts"][0]["routes"]
+    shares = {c["name"]: c["weight"] for c in spread["route"]["weighted_clusters"]["clusters"]}
+    assert shares == {"arm_v1": 95, "arm_v2": 5}
+    assert spread["route"]["request_mirror_policies"] == [{"cluster": "rev_v2"}]
+    assert [pin["match"]["headers"][0]["string_match"]["exact"] for pin in pins] == ["v1", "v2"]
+
+
+def test_only_requests_that_no_server_has_seen_are_tried_again() -> None:
+    spread = xds.routes({"v1": 100}, [], None)["resources"][0]["virtual_hosts"][0]["routes"][0]
+
+    tried = set(spread["route"]["retry_policy"]["retry_on"].split(","))
+    assert tried == {"connect-failure", "refused-stream", "reset-before-request"}
+
+
+def test_nobody_having_traffic_is_said() -> None:
+    (only,) = xds.routes({}, [], None)["resources"][0]["virtual_hosts"][0]["routes"]
+
+    assert only["direct_response"]["status"] == 503
+
+
+def test_the_listener_shares_its_port_with_nobody() -> None:
+    (listener,) = xds.bootstrap(Path("/x"), port=1, admin_port=2)["static_resources"]["listeners"]
+
+    assert listener["enable_reuse_port"] is False
+    assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 1}

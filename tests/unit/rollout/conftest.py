@@ -1,0 +1,96 @@
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from modelway.contract import Slo
+from serving.rollout.plan import Plan
+from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+SLO = Slo(latency_limit_ms=25, latency_percentile=99, max_error_rate=0.01, rate_rps=100)
+
+
+def revision(name: str) -> Revision:
+    return Revision(id=name, bundle=Path(name), digest=name, verify_key=Path("key.pem"))
+
+
+class FakeTarget:
+    """A target in memory: what is asked is in effect at once, and each look sees `per_look` requests."""
+
+    def __init__(self, bad: Mapping[RevisionId, float], per_look: int = 400) -> None:
+        self.bad, self.per_look = bad, per_look
+        self.replicas: dict[RevisionId, int] = {"v1": 1}
+        self.weights: dict[RevisionId, int] = {"v1": 100}
+        self.mirrored: RevisionId | None = None
+        self.counts: dict[str, dict[RevisionId, list[float]]] = {}
+        self.restarts = 0
+        self.acts: list[str] = []
+
+    def deploy(self, revision: Revision, *, replicas: int) -> None:
+        self.acts.append(f"deploy {revision.id}")
+        self.replicas[revision.id] = replicas
+
+    def ready(self, revision: RevisionId) -> Readiness | None:
+        wanted = self.replicas.get(revision)
+        return Readiness(wanted=wanted, ready=wanted, restarts=self.restarts) if wanted else None
+
+    def route(self, weights: Mapping[RevisionId, int], *, mirror: RevisionId | None = None) -> None:
+        assert set(weights) <= set(self.replicas)
+        assert sum(weights.values()) == 100
+        self.acts.append("route " + " ".join(f"{name}={weight}" for name, weight in sorted(weights.items())))
+        self.weights, self.mirrored = dict(weights), mirror
+
+    def routing(self) -> Routing | None:
+        return Routing(weights={**dict.fromkeys(self.replicas, 0), **self.weights}, mirror=self.mirrored)
+
+    def observe(self, window: Window) -> Mapping[RevisionId, Observations]:
+        sums = self.counts.get(window.id)
+        if sums is None:
+            sums = self.counts[window.id] = {name: [0, 0] for name in self.replicas}
+        else:
+            for name in self.replicas:
+                share = 100 if self.mirrored == name else self.weights.get(name, 0)
+                requests = self.per_look * share / 100
+                sums.setdefault(name, [0, 0])
+                sums[name][0] += requests
+                sums[name][1] += requests * self.bad.get(name, 0)
+        return {name: counted(int(n), int(bad)) for name, (n, bad) in sums.items()}
+
+    def retire(self, revision: RevisionId) -> None:
+        assert not self.weights.get(revision)
+        self.acts.append(f"retire {revision}")
+        self.replicas.pop(revision, None)
+
+
+def counted(requests: int, errors: int = 0, slow: int = 0, rejected: int = 0) -> Observations:
+    return Observations(
+        requests=requests, server_errors=errors, answered=requests, slo_exceeded=slow, rejected=rejected
+    )
+
+
+@pytest.fixture
+def make_plan() -> Callable[..., Plan]:
+    def make(**changes: object) -> Plan:
+        fields: dict[str, object] = {
+            "id": "v2.1",
+            "service": "credit",
+            "stable": revision("v1"),
+            "canary": revision("v2"),
+            "slo": SLO,
+            "look_every_s": 0.001,
+        }
+        return Plan.model_validate(fields | changes)
+
+    return make
+
+
+@pytest.fixture
+def fake_target() -> Callable[..., FakeTarget]:
+    return FakeTarget
+
+
+@pytest.fixture
+def seen() -> Callable[..., Observations]:
+    return counted
