@@ -127,7 +127,7 @@ def _require_rows(
         return
     matured = pl.col("label_matured_at")
     first, last = labelled.select(matured.min().alias("first"), matured.max().alias("last")).collect().row(0)
-    held = f"labels that mature from {first:%Y-%m-%d} to {last:%Y-%m-%d}" if first else "no label at all"
+    held = f"labels that mature from {first:%Y-%m-%d} to {last:%Y-%m-%d}" if first else "no label yet"
     raise EmptyWindowError(
         f"no label of {use_case.name} matured in the {months} months before {as_of:%Y-%m-%d}",
         expected="a date after some labels matured; the history has " + held,
