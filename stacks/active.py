@@ -86,6 +86,11 @@ def serving_root() -> Path:
     return Path(_setting(StackComponentType.MODEL_DEPLOYER, "root"))
 
 
+def reports_folder() -> Path:
+    """Pages for people, of this stack; `modelway ui` shows them."""
+    return Home.current().reports / stack_name()
+
+
 def _artifact_path() -> str:
     return str(_setting(StackComponentType.ARTIFACT_STORE, "path")).rstrip("/")
 

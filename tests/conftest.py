@@ -1,11 +1,22 @@
-"""Rules that hold for every test: Debian packages are asked for by marker, state never leaves the test's folder."""
+"""Rules for every test: Debian packages are asked for by marker, state never leaves the test's folder."""
 
 import os
 import shutil
+import tempfile
 
 import pytest
 
 PROGRAMS = {"chromium": "chromium", "wrk": "wrk"}
+
+# Prefect and ZenML read the environment while test modules import them: no fixture is early enough.
+_HOME = tempfile.mkdtemp(prefix="modelway-tests-")
+os.environ["MODELWAY_HOME"] = _HOME
+os.environ.pop("PREFECT_API_URL", None)
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_HOME, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in item.iter_markers("apt"):
             package = marker.args[0]
             if shutil.which(PROGRAMS[package]) is None and not must_run:
-                item.add_marker(pytest.mark.skip(reason=f"needs Debian's {package}: apt-get install {package}"))
+                item.add_marker(
+                    pytest.mark.skip(reason=f"needs Debian's {package}: apt-get install {package}")
+                )
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,11 @@ def unify_logs() -> None:
     logging.getLogger("zenml").addHandler(APILogHandler())
 
 
+def flush_logs() -> None:
+    """Send what is still queued for Prefect's pages. For a process that is about to stop the server."""
+    APILogHandler().flush()
+
+
 def _console(unwrapped_stderr: TextIO) -> logging.Handler:
     handler = PrefectConsoleHandler(unwrapped_stderr)
     handler.setFormatter(

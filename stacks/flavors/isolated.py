@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from uuid import UUID
 
 from zenml.config.step_run_info import StepRunInfo
@@ -17,6 +18,12 @@ from stacks.zenml_client import client
 
 class ChildProcessEntrypoint(StepOperatorEntrypointConfiguration):
     """Entry point of a step in a child process on the same machine and source tree."""
+
+    @classmethod
+    def get_entrypoint_command(cls) -> list[str]:
+        """This very Python: ZenML's `python` is whichever comes first on the path."""
+        _python, *arguments = super().get_entrypoint_command()
+        return [sys.executable, *arguments]
 
     def prepare_code_environment(self) -> None:
         """Nothing: ZenML's own makes and enters `/app`, which is for containers."""

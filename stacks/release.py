@@ -1,0 +1,106 @@
+"""From a registered version to live traffic on the active stack: judged, then written into the registry."""
+
+from collections.abc import Callable
+from typing import Any
+
+from loadtests.traffic import Traffic, offered
+from modelway.bundle.signing import VERIFY_KEY_FILE
+from modelway.contract import Frozen
+from modelway.home import Home
+from modelway.registry.model_version import ModelVersion
+from modelway.registry.stages import Stage
+from serving.rollout.runner import run_rollout
+from serving.rollout.start import plan_over_live, revision_of
+from serving.rollout.state import Phase, RolloutState
+from serving.rollout.target import Revision
+from stacks.active import registry, reports_folder, serving_target
+
+WEIGHTS = (5, 25, 50, 100)
+
+
+class Released(Frozen):
+    """What came of bringing a version to traffic."""
+
+    version: ModelVersion
+    """As it stands afterwards: in Production, or archived."""
+    url: str
+    """Where the service answers."""
+    rollout: RolloutState | None
+    """None for a first release: there was nothing to compare with."""
+
+    @property
+    def live(self) -> bool:
+        """The version has all traffic now."""
+        return self.version.stage is Stage.PRODUCTION
+
+
+def revision_for(version: ModelVersion) -> Revision:
+    """The revision under which a version serves, its bundle verified; always the same for a version.
+
+    Raises:
+        BundleRejectedError: The bundle does not verify.
+    """
+    bundle = registry().bundle(version.name, version.version)
+    return revision_of(bundle, verify_key=Home.current().keys / VERIFY_KEY_FILE, version=version.version)
+
+
+def release(
+    version: ModelVersion,
+    *,
+    who: str,
+    traffic: Traffic | None = None,
+    on_change: Callable[[RolloutState], None] | None = None,
+    **plan_options: Any,
+) -> Released:
+    """Bring a version that passed its gates to traffic, step by step when another one serves.
+
+    A release that was killed is carried on by calling this again.
+
+    Args:
+        version: The version; its stage and verdict are checked when the registry promotes it.
+        who: Person or program, for the audit log.
+        traffic: Real rows to offer meanwhile; None leaves the requests to the users.
+        on_change: Told of every look of the rollout.
+        plan_options: As `serving.rollout.start.plan_over_live` takes them: weights, shadow, replicas …
+
+    Raises:
+        GateError: The version did not pass its gates.
+        BundleRejectedError: Its bundle does not verify.
+        NotReadyError: A first release did not come up.
+    """
+    champion = registry().champion(version.name)
+    if champion is None or champion.version == version.version:
+        return _serve_at_once(version, who)
+    target = serving_target()
+    if not target.running:
+        target.serve(revision_for(champion))
+    bundle = registry().bundle(version.name, version.version)
+    plan = plan_over_live(target, bundle, revision_for(version), **plan_options)
+    out = reports_folder() / "rollouts" / plan.id
+    with offered(traffic, url=target.gateway_url, model=version.name, slo=plan.slo, out=out):
+        state = run_rollout(target, plan, root=target.root, on_change=on_change)
+    return Released(version=settle(version, state, who=who), url=target.gateway_url, rollout=state)
+
+
+def _serve_at_once(version: ModelVersion, who: str) -> Released:
+    """The first release, or the champion again, e.g. after a restart of the machine."""
+    url = serving_target().serve(revision_for(version))
+    if version.stage is not Stage.PRODUCTION:
+        why = "first release: no version was in production"
+        version = registry().promote(version.name, version.version, who=who, why=why)
+    return Released(version=version, url=url, rollout=None)
+
+
+def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVersion:
+    """Write a finished rollout's end into the registry: traffic first, then the books. Repeatable."""
+    now = registry().get(version.name, version.version)
+    if now.stage is not Stage.STAGING:
+        return now
+    evidence = {
+        "rollout": state.plan_id,
+        "verdict": state.verdict.model_dump(mode="json") if state.verdict else None,
+        "seconds_to_restore": state.seconds_to_restore,
+    }
+    book = registry().promote if state.phase is Phase.PROMOTED else registry().retire
+    why = state.cause or "its canary kept every limit"
+    return book(now.name, now.version, who=who, why=why, evidence=evidence)

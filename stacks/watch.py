@@ -1,0 +1,55 @@
+"""One look at the champion of the active stack: its log, its bundle, the labels that have matured."""
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from modelway.monitoring.report import write_monitoring
+
+from modelway.data.labels import with_label
+from modelway.data.snapshot import Snapshot
+from modelway.monitoring.history import CycleLog
+from modelway.monitoring.monitor import MonitoringReport, Subject, monitor
+from modelway.monitoring.policy import MonitoringPolicy
+from modelway.usecase import UseCase, load_use_case
+from stacks.active import registry, reports_folder, serving_target, snapshot_store
+
+
+def watch(snapshot: Snapshot, *, as_of: datetime, window_days: int = 30) -> MonitoringReport:
+    """Look at the model in production as of a date, and leave the page for people.
+
+    Args:
+        snapshot: Where labels come from; those that matured after `as_of` are not looked at.
+        as_of: End of the newest window.
+        window_days: Length of a window of event time.
+
+    Raises:
+        NotFoundError: No model of the use case is in production.
+        SourceError: A file of the prediction log is not readable.
+    """
+    use_case = load_use_case(snapshot.use_case)
+    bundle = registry().bundle(use_case.name, "champion")
+    folder = reports_folder() / "monitoring" / use_case.name
+    report = monitor(
+        serving_target().prediction_log_folder,
+        pl.read_parquet(bundle.reference),
+        matured_labels(use_case, snapshot, as_of),
+        subject=Subject.of(bundle),
+        as_of=as_of,
+        policy=MonitoringPolicy(window_days=window_days),
+        history=CycleLog(folder / "cycles.jsonl").read(),
+    )
+    write_monitoring(report, page_of(folder, as_of))
+    return report
+
+
+def page_of(folder: Path, as_of: datetime) -> Path:
+    """Where the page of one look lies."""
+    return folder / f"monitoring-{as_of:%Y-%m-%d}.html"
+
+
+def matured_labels(use_case: UseCase, snapshot: Snapshot, as_of: datetime) -> pl.DataFrame:
+    """Key, `label` and `label_matured_at` of every row whose horizon had passed by `as_of`."""
+    labelled = with_label(snapshot_store().scan(snapshot.id, as_of=as_of), use_case.label)
+    matured = labelled.filter(pl.col("label_matured_at") <= as_of)
+    return matured.select(use_case.contract.key, "label", "label_matured_at").collect()
