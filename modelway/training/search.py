@@ -17,7 +17,8 @@ from modelway.stats.ranking import pr_auc, roc_auc
 from modelway.training.artifacts import Trial
 from modelway.training.calibration import sigmoid
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import Epoch, Kind, Params, Recipe, Rows, Value, complete
+from modelway.training.candidates.base import Epoch, Kind, Margins, Params, Recipe, Rows, Value, complete
+from modelway.training.choice import Tried
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Attempt:
     metrics: Mapping[str, float] = field(default_factory=dict)
     epochs: list[Epoch] = field(default_factory=list)
     rounds: int = 0
+    margins: Margins = field(default_factory=lambda: np.empty(0))
+    """Of the validation rows."""
 
 
 class Notebook(Protocol):
@@ -56,7 +59,7 @@ class Notebook(Protocol):
         ...
 
 
-def search(candidate: Candidate, task: Task, notebook: Notebook, trials: int) -> tuple[Trial, ...]:
+def search(candidate: Candidate, task: Task, notebook: Notebook, trials: int) -> tuple[Tried, ...]:
     """Try `trials` settings, the kind's defaults first; all of them are returned, in order.
 
     Raises:
@@ -90,7 +93,7 @@ def _within(span: Range, value: Value) -> bool:
     return not isinstance(value, str) and span.low <= value <= span.high
 
 
-def _try(study: Any, candidate: Candidate, kind: Kind, task: Task, notebook: Notebook) -> Trial:
+def _try(study: Any, candidate: Candidate, kind: Kind, task: Task, notebook: Notebook) -> Tried:
     asked = study.ask()
     suggested = {name: _suggest(asked, name, candidate.space[name]) for name in sorted(candidate.space)}
     params = complete(candidate.kind, kind.defaults, {**candidate.fixed, **suggested})
@@ -102,7 +105,7 @@ def _try(study: Any, candidate: Candidate, kind: Kind, task: Task, notebook: Not
     score = attempt.metrics["pr_auc"]
     study.tell(asked, score if np.isfinite(score) else None, state=_state(score))
     logger.info("%s trial %d: PR-AUC %.4f in %.1f s", candidate.kind, asked.number, score, seconds)
-    return Trial(
+    trial = Trial(
         kind=candidate.kind,
         number=asked.number,
         params=params,
@@ -111,6 +114,7 @@ def _try(study: Any, candidate: Candidate, kind: Kind, task: Task, notebook: Not
         run_id=run_id,
         fit_seconds=seconds,
     )
+    return Tried(trial, attempt.margins)
 
 
 def _state(score: float) -> Any:
@@ -132,7 +136,7 @@ def _attempt(kind: Kind, params: Params, task: Task) -> Attempt:
     recipe = Recipe(inputs=task.inputs, params=params, seed=task.seed)
     fitted = kind.fit(task.train, task.validation, recipe, attempt.epochs.append)
     margins = fitted.margins(task.validation.X)
-    attempt.rounds = fitted.rounds
+    attempt.rounds, attempt.margins = fitted.rounds, margins
     attempt.metrics = {
         "pr_auc": float(pr_auc(task.validation.y, margins)),
         "roc_auc": float(roc_auc(task.validation.y, margins)),

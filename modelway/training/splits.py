@@ -15,7 +15,8 @@ PARTS = ("train", "calibration", "test")
 class Shares(Frozen):
     """Which share of the rows each later part takes; train has the rest."""
 
-    calibration: float = Field(default=0.2, gt=0, lt=1)
+    calibration: float = Field(default=0.1, gt=0, lt=1)
+    """Small: a calibrator has two parameters, and every row it takes is one of train's newest."""
     test: float = Field(default=0.2, gt=0, lt=1)
     min_rows: int = Field(default=20, ge=2)
     """Fewest rows in any part."""

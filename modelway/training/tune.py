@@ -19,7 +19,7 @@ from modelway.training.artifacts import Trained, Trial, keep
 from modelway.training.calibration import Calibrator, fit_calibrator, threshold_from
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import FittedModel, Recipe, Rows, Value, ignore_epoch
-from modelway.training.choice import choose, explain
+from modelway.training.choice import Decision, Tried, choose
 from modelway.training.encoding import encode, known, labels, refuse_empty_columns, signature_from
 from modelway.training.environment import Environment, current
 from modelway.training.figures import score_figures
@@ -78,11 +78,11 @@ def tune(use_case: "UseCase", splits: Splits, request: Request, *, tracker: Trac
     tags = _tags(use_case.name, request, environment)
     with tracker.run(use_case.name, f"train as of {request.as_of:%Y-%m-%d}", tags=tags) as run_id:
         pages = Pages(tracker, use_case.name, run_id, tags)
-        trials = _search_all(use_case, task, pages, request.trials)
-        best = choose(trials)
-        final = _fit_final(best, signature, splits, request.seed)
-        facts = _Facts(use_case.name, request, run_id, trials, environment)
-        trained = _trained(facts, best, final, splits, folder)
+        tried = _search_all(use_case, task, pages, request.trials)
+        decision = choose(tried, task.validation.y, request.seed)
+        final = _fit_final(decision.best, signature, splits, request.seed)
+        facts = _Facts(use_case.name, request, run_id, tuple(t.trial for t in tried), environment)
+        trained = _trained(facts, decision, final, splits, folder)
         record(trained, final.figures, tracker)
     logger.info("%s", trained.reason)
     return trained
@@ -128,9 +128,9 @@ def _rows(frame: pl.DataFrame, signature: Signature) -> Rows:
     return Rows(X=known(encode(frame, signature), signature.inputs), y=labels(frame))
 
 
-def _search_all(use_case: "UseCase", task: Task, pages: Pages, trials: int) -> tuple[Trial, ...]:
+def _search_all(use_case: "UseCase", task: Task, pages: Pages, trials: int) -> tuple[Tried, ...]:
     found = [search(candidate, task, pages, trials) for candidate in use_case.candidates]
-    return tuple(trial for of_one_kind in found for trial in of_one_kind)
+    return tuple(tried for of_one_kind in found for tried in of_one_kind)
 
 
 def _fit_final(best: Trial, signature: Signature, splits: Splits, seed: int) -> _Final:
@@ -155,10 +155,10 @@ def _metrics(rows: Rows, p: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]")
     }
 
 
-def _trained(facts: _Facts, best: Trial, final: _Final, splits: Splits, folder: str) -> Trained:
+def _trained(facts: _Facts, decision: Decision, final: _Final, splits: Splits, folder: str) -> Trained:
     return Trained(
         use_case=facts.use_case,
-        kind=best.kind,
+        kind=decision.best.kind,
         params=final.params,
         seed=facts.request.seed,
         snapshot_id=facts.request.snapshot_id,
@@ -166,12 +166,12 @@ def _trained(facts: _Facts, best: Trial, final: _Final, splits: Splits, folder: 
         signature=final.signature,
         calibrator=final.calibrator,
         onnx=keep(to_onnx(final.model, final.calibrator, final.signature.inputs), folder, ".onnx"),
-        native=keep(final.model.dump(), folder, f".{best.kind}"),
+        native=keep(final.model.dump(), folder, f".{decision.best.kind}"),
         train=splits.train,
         calibration_rows=splits.calibration.rows,
         metrics=final.metrics,
         trials=facts.trials,
-        reason=explain(best, facts.trials),
+        reason=decision.reason,
         run_id=facts.run_id,
         environment=facts.environment,
     )

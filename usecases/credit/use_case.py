@@ -65,12 +65,12 @@ class CreditUseCase:
         Candidate(
             kind="hgb",
             space={
-                "learning_rate": FloatRange(low=0.03, high=0.2, log=True),
-                "max_leaf_nodes": IntRange(low=7, high=63, log=True),
-                "min_samples_leaf": IntRange(low=20, high=200, log=True),
-                "l2_regularization": FloatRange(low=1e-3, high=10.0, log=True),
+                "learning_rate": FloatRange(low=0.03, high=0.15, log=True),
+                "max_leaf_nodes": IntRange(low=4, high=31, log=True),
+                "min_samples_leaf": IntRange(low=100, high=400, log=True),
+                "l2_regularization": FloatRange(low=1.0, high=30.0, log=True),
             },
-            fixed={"max_iter": 200},
+            fixed={"max_iter": 80},
         ),
         Candidate(
             kind="mlp",

@@ -74,7 +74,7 @@ class Kind(Protocol):
     """The hyper-parameter that limits the rounds."""
 
     def fit(self, train: Rows, validation: Rows | None, recipe: Recipe, on_epoch: OnEpoch) -> FittedModel:
-        """Learn. With validation rows it stops early and keeps the best round; without, it runs all."""
+        """Learn. Validation rows measure each round's loss, and may stop it; without, it runs all rounds."""
         ...
 
     def load(self, content: bytes) -> FittedModel:
