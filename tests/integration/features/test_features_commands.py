@@ -10,6 +10,7 @@ from modelway.cli.main import main
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
 from modelway.features.training_set import build_training_set
+from modelway.features.values import view_rows
 from modelway.usecase import load_use_case
 
 AS_OF = datetime(2005, 1, 1, tzinfo=UTC)
@@ -58,6 +59,19 @@ def test_no_label_in_the_training_set_was_unknown_on_the_day(command, tmp_path):
     assert frame.height > 20_000
     assert frame["label_matured_at"].max() <= datetime(2007, 1, 1, tzinfo=UTC)
     assert frame["label_matured_at"].min() > datetime(2002, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("cut", [datetime(2004, 3, 17, tzinfo=UTC), datetime(2008, 10, 1, tzinfo=UTC)])
+def test_the_real_history_cut_short_gives_the_same_rows_up_to_the_cut(snapshots, cut):
+    store = FolderSnapshotStore(snapshots)
+    snapshot = store.latest("credit").id
+    then, whole = store.scan(snapshot, as_of=cut), store.scan(snapshot)
+
+    for view in load_use_case("credit").features.views:
+        rows = view_rows(view, then).collect()
+        newest = then.drop_nulls(view.entity).select(pl.col("known_at").max()).collect().item()
+        assert rows.height > 1_000
+        assert rows.equals(view_rows(view, whole).filter(pl.col("event_time") <= newest).collect())
 
 
 def test_an_empty_window_is_a_usage_error_in_three_lines(command):
