@@ -61,7 +61,7 @@ def equal_mass_bins(scores: npt.ArrayLike, bins: int = BINS) -> npt.NDArray[np.i
     values = np.asarray(scores, dtype=np.float64)
     if not values.size:
         return np.empty(0, dtype=np.intp)
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges = np.unique(np.percentile(values, np.linspace(0, 1, bins + 1)[1:-1] * 100))
     return np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)[1]
 
 
