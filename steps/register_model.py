@@ -12,6 +12,7 @@ from modelway.home import Home
 from modelway.registry.model_version import ModelVersion
 from modelway.training.artifacts import Trained
 from stacks.active import bundles_folder, registry
+from stacks.reports import show_evaluation
 
 
 @step(enable_cache=False)  # registering is an act, not a value
@@ -21,4 +22,6 @@ def register_model(
     """Enter it with its evaluation, its verdict and the MLflow run that trained it."""
     bundle = Bundle.open(bundles_folder() / digest, verify_key=Home.current().keys / VERIFY_KEY_FILE)
     found = {"evaluation": evaluation, "verdict": verdict, "run_id": trained.run_id}
-    return registry().register(bundle, **found, who="flow:training")
+    version = registry().register(bundle, **found, who="flow:training")
+    show_evaluation(version)
+    return version

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,8 @@ from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.lineage import Lineage
 from modelway.contract import Verdict
 from modelway.data.frames import FrameRef
-from modelway.errors import EmptyWindowError
 from modelway.evaluation.record import Evaluation
-from modelway.features.training_set import feature_rows
+from modelway.features.recent import known_between
 from modelway.optimize.scoring import Graph
 from modelway.registry.card import model_card
 from modelway.training.artifacts import Trained
@@ -24,7 +23,7 @@ from modelway.training.encoding import encode
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
-REFERENCE_MONTHS = 12
+REFERENCE_PERIOD = timedelta(days=365)
 REFERENCE_ROWS = 20_000
 """Enough for a KS distance of 0.01 at 5 %; more only makes the bundle larger."""
 
@@ -46,27 +45,14 @@ def drift_reference(use_case: "UseCase", history: pl.LazyFrame, trained: Trained
     Raises:
         EmptyWindowError: No row in the year before `as_of`.
     """
-    rows = _recent(history, trained.as_of)
-    if not rows.height:
-        raise EmptyWindowError(
-            f"no row of {use_case.name} in the {REFERENCE_MONTHS} months before {trained.as_of:%Y-%m-%d}",
-            expected="recent rows, to hold live traffic against",
-            remedy="choose an as-of date inside the data's range",
-        )
-    matrix = encode(feature_rows(use_case, history, rows.lazy()), trained.signature)
+    until, since = trained.as_of, trained.as_of - REFERENCE_PERIOD
+    rows = known_between(use_case, history, since=since, until=until, newest=REFERENCE_ROWS)
+    matrix = encode(rows, trained.signature)
     reference = pl.DataFrame(matrix, schema=list(trained.signature.names))
     scored = reference.with_columns(
         pl.Series("probability", Graph(trained.onnx.read()).probabilities(matrix))
     )
     return _parquet(scored)
-
-
-def _recent(history: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
-    until = pl.lit(as_of).cast(pl.Datetime("us", "UTC"))
-    recent = (pl.col("known_at") <= until) & (
-        pl.col("known_at") > until.dt.offset_by(f"-{REFERENCE_MONTHS}mo")
-    )
-    return history.filter(recent).sort("known_at").tail(REFERENCE_ROWS).collect()
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -12,6 +12,9 @@ from zenml.logger import ZenMLConsoleHandler
 OURS = frozenset({"prefect", "modelway", "flows", "steps", "stacks", "serving", "loadtests", "usecases"})
 """Loggers whose information is for people. Everyone else's is stored; only warnings reach the console."""
 
+_LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
+"""Prefect's own name for the least level that its console shows."""
+
 _PREFIX = "%(asctime)s | %(levelname)-7s | "
 
 
@@ -45,6 +48,7 @@ def _console(unwrapped_stderr: TextIO) -> logging.Handler:
         )
     )
     handler.addFilter(_for_people)
+    handler.setLevel(os.environ.get(_LEVEL, "NOTSET"))
     return handler
 
 

@@ -35,8 +35,12 @@ class Board:
         with self.console.status(f"{name} …"):
             yield row
         row.seconds = time.monotonic() - started
+        self.add(row)
+
+    def add(self, row: Row) -> None:
+        """Show a station that is over."""
         self.rows.append(row)
-        self.console.print(f"[green]✓[/] [bold]{name}[/]  {row.happened}  [cyan]{row.figure}[/]")
+        self.console.print(f"[green]✓[/] [bold]{row.station}[/]  {row.happened}  [cyan]{row.figure}[/]")
 
     def table(self) -> Table:
         """Station, what happened, figure, where to look."""
@@ -44,5 +48,7 @@ class Board:
         for heading in ("station", "what happened", "figure", "where to look", "s"):
             table.add_column(heading, justify="right" if heading == "s" else "left", overflow="fold")
         for row in self.rows:
-            table.add_row(row.station, row.happened, row.figure, row.look, f"{row.seconds:.1f}")
+            table.add_row(
+                row.station, row.happened, row.figure, row.look, f"{row.seconds:.1f}" if row.seconds else ""
+            )
         return table

@@ -31,5 +31,5 @@ FULL = Scenario(
 )
 """The whole story: a champion of 2005 meets the years before the crisis."""
 
-SMALL = FULL.model_copy(update={"trials": 1, "every": 2, "load_s": 8.0})
+SMALL = FULL.model_copy(update={"trials": 2, "every": 2, "load_s": 8.0})
 """The same story with less of everything, for CI."""

@@ -74,3 +74,31 @@ def _detour(source: str, products: int, answer: str) -> list[Any]:
         node("Mul", ["detour_peak", "detour_zero"], ["detour_nothing"]),
         node("Add", [answer, "detour_nothing"], [GRAPH_OUTPUT]),
     ]
+
+
+def register_slow(name: str) -> Any:
+    """Register the champion's slow twin: a new version whose gates pass, because it is right.
+
+    Returns:
+        The `ModelVersion`, in Staging.
+    """
+    from modelway.bundle.bundle import write_bundle  # noqa: PLC0415 - as above
+    from modelway.bundle.signing import load_or_create_key  # noqa: PLC0415 - as above
+    from modelway.home import Home  # noqa: PLC0415 - as above
+    from stacks.active import bundles_folder, registry  # noqa: PLC0415 - as above
+
+    champion, bundle = registry().get(name, "champion"), registry().bundle(name, "champion")
+    graph = slow_down(bundle.model, bundles_folder().parent / "slow.onnx")
+    twin = write_bundle(
+        bundles_folder(),
+        onnx=graph,
+        signature=bundle.signature,
+        reference=bundle.reference,
+        slo=bundle.slo,
+        card=bundle.card.read_text("utf-8"),
+        lineage=bundle.lineage,
+        key=load_or_create_key(Home.current().keys),
+    )
+    evaluation = registry().evaluation(name, champion.version)
+    facts = {"evaluation": evaluation, "verdict": champion.verdict, "run_id": champion.run_id}
+    return registry().register(twin, **facts, who="demo")

@@ -1,0 +1,46 @@
+"""Continuous training: look, decide, train a challenger, and bring it to traffic when it is better."""
+
+from pydantic import Field
+
+from flows.bridge import ml_flow
+from flows.rollout import require_live
+from flows.training import TrainingConfig, train_and_register
+from stacks.release import WEIGHTS
+from steps.gather_traffic import gather_traffic
+from steps.ingest_data import ingest_data
+from steps.materialise_features import materialise_features
+from steps.note_cycle import note_cycle
+from steps.roll_out import roll_out
+from steps.watch_model import watch_model
+
+
+class ContinuousTrainingConfig(TrainingConfig):
+    """A training that happens only when something asks for it."""
+
+    window_days: int = Field(default=30, gt=0)
+    """Length of a monitoring window."""
+    weights: tuple[int, ...] = WEIGHTS
+    """Percent of traffic per step of the rollout, rising to 100."""
+    rehearsal_rate_rps: float = Field(default=0.0, ge=0)
+    """Real rows offered during the canary; 0 leaves it to the users."""
+
+
+@ml_flow(name="continuous-training")
+def continuous_training_flow(config: ContinuousTrainingConfig) -> None:
+    """Artifacts: snapshot → monitoring_report → … → registered_version → rollout_verdict.
+
+    Raises:
+        GateError: The challenger broke a limit; the champion stays.
+        RolloutError: Its canary was rolled back; the champion stays.
+    """
+    snapshot = ingest_data(config.use_case, config.source)
+    report = watch_model(snapshot, config.as_of, config.window_days)
+    if not report.load().decision.retrain:
+        note_cycle(report, retrained=False)
+        return
+    materialise_features(snapshot, config.as_of)
+    version = train_and_register(snapshot, config)
+    note_cycle(report, retrained=True)
+    rate_rps = config.rehearsal_rate_rps
+    traffic = gather_traffic(snapshot, config.as_of, rate_rps) if rate_rps else None
+    require_live(roll_out(version, config.weights, traffic).load())

@@ -1,0 +1,16 @@
+"""`modelway demo`: one whole turn of the loop on real loans, in a home of its own."""
+
+import typer
+
+app = typer.Typer(help="Drive the whole loop on real loans and print what happened.")
+
+
+@app.callback(invoke_without_command=True)
+def demo(
+    keep: bool = typer.Option(False, "--keep", help="Leave the gateway and the pages up."),
+    small: bool = typer.Option(False, "--small", help="The same story with less of everything, for CI."),
+) -> None:
+    """Raw loans to a served, load-tested, canaried, monitored, retrained model. Ctrl-C leaves nothing."""
+    from modelway.cli.demo.run import run  # noqa: PLC0415 - --help does without
+
+    run(keep=keep, small=small)
