@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -228,7 +229,8 @@ def _names(columns: list[str]) -> dict[str, str]:
     """An identifier for each column: lower case, no keyword, none of the platform's names, all different."""
     names: dict[str, str] = {}
     for column in columns:
-        name = re.sub(r"\W+", "_", column.strip().lower()).strip("_") or "column"
+        plain = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode().lower()
+        name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "column"
         name = f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
         while name in _TAKEN or name in names.values():
             name += "_value"
