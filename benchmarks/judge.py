@@ -1,6 +1,6 @@
 """How often the rollout judge errs, and how soon it acts, on generated traces.
 
-    python benchmarks/judge.py [--rollouts 2000] [--rate-rps 200] [--seed 1]
+    python benchmarks/judge.py [--rollouts 2000] [--rate-rps 200] [--seed 1] [--only A/A]
 
 Each row is so many whole rollouts (5 → 25 → 50 → 100 %) through the real driver: every second brings
 a Poisson number of requests, split by weight, each bad with its arm's probability. An A/A row has twice
@@ -205,6 +205,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=200, help="per row")
     parser.add_argument("--rate-rps", type=float, default=200.0, help="offered load, requests per second")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="rows whose name contains this")
     options = parser.parse_args()
     print(
         f"{options.rollouts} rollouts a row at {options.rate_rps:g} requests/s, a look a second; SLO: "
@@ -214,7 +215,7 @@ def main() -> None:
         f"{'row':38} {'should be':12} {'it is':>7} {'wrong <':>8} {'late':>7} {'took s':>7} {'canary rq':>9}"
         f" {'restore s':>9}"
     )
-    for row in ROWS:
+    for row in (row for row in ROWS if options.only in row.name):
         print(line(row, endings(row, options.rollouts, options.rate_rps, options.seed)), flush=True)
 
 

@@ -53,7 +53,7 @@ class Gateway:
             )
         return status
 
-    def start(self, *, port: int | None = None, limit_s: float = 30.0) -> Status:
+    def start(self, *, port: int | None = None, limit_s: float = 60.0) -> Status:
         """Start the supervisor in a session of its own, unless one is alive, and wait until it listens.
 
         Raises:

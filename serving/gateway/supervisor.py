@@ -18,6 +18,7 @@ from serving.gateway.plane import Plane
 _HEARTBEAT_S = 1.0
 _ENVOY_PAUSE_S = 1.0
 _DRAIN_S = 20.0
+_OPEN_ANYWAY_S = 20.0
 
 
 class Supervisor:
@@ -31,6 +32,7 @@ class Supervisor:
         self._wish = Desired()
         self._fleets: dict[str, Fleet] = {}
         self._envoy_start_at_s = 0.0
+        self._begun_at_s: float | None = None
         self._reported: Status | None = None
         self._reported_at_s = 0.0
         self._problem = ""
@@ -66,11 +68,22 @@ class Supervisor:
         self._fleets = {name: fleet for name, fleet in self._fleets.items() if not fleet.empty}
 
     def _keep_envoy(self, now_s: float) -> None:
-        if self._envoy.running or now_s < self._envoy_start_at_s:
+        if self._envoy.running or now_s < self._envoy_start_at_s or not self._may_open(now_s):
             return
         self._problem = self._envoy.problem
         self._envoy_start_at_s = now_s + _ENVOY_PAUSE_S
         self._envoy.start()
+
+    def _may_open(self, now_s: float) -> bool:
+        """Open the door once somebody is there for every share of traffic, or after a while anyway.
+
+        A gateway that was killed starts its predictors together with itself. Requests that it let in
+        before they are ready would count as their errors.
+        """
+        begun_at_s = self._begun_at_s = now_s if self._begun_at_s is None else self._begun_at_s
+        shared = {name for name, weight in self._wish.weights.items() if weight}
+        manned = {name for name in shared if self._fleets[name].status().ready}
+        return manned == shared or now_s - begun_at_s >= _OPEN_ANYWAY_S
 
     def _report(self, now_s: float) -> None:
         """Write status.json when something changed, and once a second as a sign of life."""

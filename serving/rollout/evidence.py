@@ -15,6 +15,8 @@ class Tally(Frozen):
     """The canary's counts were readable at the last look."""
     last: Counts = Counts()
     """What the canary added at the last look."""
+    last_stable: Counts = Counts()
+    """What the stable arm added at the last look."""
     canary_over: Bets = Bets()
     """Against "the canary keeps the step's limit"."""
     stable_over: Bets = Bets()
@@ -72,6 +74,7 @@ def _add(tally: Tally, metric: Metric, stable: Counts | None, canary: Counts | N
             "canary": tally.canary + canary_block,
             "known": canary is not None,
             "last": canary_block,
+            "last_stable": stable_block,
         }
     )
     if metric in PROMISED:

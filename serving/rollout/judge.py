@@ -8,7 +8,7 @@ proof of harm, PASS needs proof of its absence, and everything else - no data ab
 import math
 
 from modelway.contract import Outcome, Reason, Verdict
-from modelway.stats.sequential import evidence_below, trials_to_show_below
+from modelway.stats.sequential import Counts, evidence_below, trials_to_show_below
 from serving.rollout.evidence import Evidence, Tally
 from serving.rollout.plan import PROMISED, Limits, Metric, Risk
 from serving.rollout.target import Readiness
@@ -42,11 +42,16 @@ def hard_fault(evidence: Evidence, canary: Readiness | None, risk: Risk) -> Reas
     if evidence.invalid_outputs:
         text = f"{evidence.invalid_outputs} answers were no probability"
         return _fault("invalid_outputs", text, evidence.invalid_outputs, 0)
-    burst = evidence.tallies[Metric.ERRORS].last
-    if burst.events >= risk.burst_errors and burst.events >= risk.burst_share * burst.trials:
+    errors = evidence.tallies[Metric.ERRORS]
+    burst = errors.last
+    if _is_burst(burst, risk) and not _is_burst(errors.last_stable, risk):  # both at once: not the canary's
         text = f"error burst: {burst.events} of {burst.trials} requests since the last look"
         return _fault("error_burst", text, burst.events / burst.trials, risk.burst_share)
     return None
+
+
+def _is_burst(block: Counts, risk: Risk) -> bool:
+    return block.events >= risk.burst_errors and block.events >= risk.burst_share * block.trials
 
 
 def _fault(metric: str, text: str, found: float, limit: float) -> Reason:

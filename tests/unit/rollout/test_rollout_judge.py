@@ -169,6 +169,12 @@ def test_a_few_errors_between_two_looks_are_no_burst(seen: Seen) -> None:
     assert hard_fault(after(HALF, (seen(99), seen(99, errors=20))), None, Risk()) is None
 
 
+def test_a_burst_that_both_arms_suffer_is_not_the_canarys(seen: Seen) -> None:
+    both = after(HALF, (seen(90), seen(90)), (seen(100, errors=10), seen(100, errors=10)))
+
+    assert hard_fault(both, None, Risk()) is None
+
+
 def test_the_plan_refuses_what_cannot_work(make_plan: Callable[..., Plan]) -> None:
     zero = Slo(latency_limit_ms=25, max_error_rate=0, rate_rps=1)
 
