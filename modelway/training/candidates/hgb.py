@@ -26,7 +26,7 @@ class Hgb:
     defaults: ClassVar[Params] = {
         "learning_rate": 0.05,
         "max_iter": 80,
-        "max_leaf_nodes": 7,
+        "max_leaf_nodes": 4,
         "min_samples_leaf": 100,
         "l2_regularization": 10.0,
         "max_features": 0.5,
