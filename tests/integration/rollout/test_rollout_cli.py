@@ -1,0 +1,128 @@
+"""The commands against a real gateway; only the registry is a fake."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+import stacks.active
+from modelway.bundle.bundle import Bundle
+from modelway.cli import rollout, serve
+from modelway.errors import ConfigError, NotFoundError, RolloutError, TransitionError
+from modelway.registry.stages import Stage
+from serving.gateway.ports import free_port
+from serving.rollout.local import LocalTarget
+
+
+class FakeRegistry:
+    """Two versions of `paint`, held in memory."""
+
+    def __init__(self, bundles: dict[int, Bundle]) -> None:
+        self.bundles = bundles
+        self.stages = {1: Stage.PRODUCTION, 2: Stage.STAGING}
+        self.promoted: list[dict[str, Any]] = []
+
+    def get(self, name: str, reference: int | str | None = None) -> Any:
+        version = {"challenger": 2, None: 1}.get(reference) or int(str(reference))
+        stage, bundle = self.stages[version], self.bundles[version]
+        return SimpleNamespace(
+            name=name, version=version, stage=stage, digest=bundle.digest, reference=f"{name}@{version}"
+        )
+
+    def bundle(self, name: str, reference: int | str | None = None) -> Bundle:
+        return self.bundles[self.get(name, reference).version]
+
+    def list(self, name: str) -> tuple[Any, ...]:
+        return tuple(self.get(name, version) for version in self.bundles)
+
+    def promote(self, name: str, reference: int, **facts: Any) -> None:
+        self.promoted.append({"name": name, "version": reference, **facts})
+        self.stages[reference] = Stage.PRODUCTION
+
+
+@pytest.fixture
+def registry(bundled: Callable[[str], Bundle]) -> FakeRegistry:
+    return FakeRegistry({1: bundled("good"), 2: bundled("better"), 3: bundled("failing")})
+
+
+@pytest.fixture
+def call(
+    target: LocalTarget, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Runs a command on this test's gateway and registry; its errors are raised."""
+    monkeypatch.setenv("MODELWAY_HOME", str(tmp_path))
+    monkeypatch.setattr(stacks.active, "serving_target", lambda: target)
+    monkeypatch.setattr(stacks.active, "registry", lambda: registry)
+
+    def run(station: Any, *argv: str) -> Any:
+        return CliRunner().invoke(station.app, list(argv), catch_exceptions=False)
+
+    return run
+
+
+def test_serve_detached_then_status_then_stop(call: Callable[..., Any], target: LocalTarget) -> None:
+    served = call(serve, "paint", "--port", str(free_port()), "--detach")
+    assert "paint-v1 serves at" in served.output
+    assert httpx.get(f"{target.gateway_url}/v2/health/ready").status_code == 200
+
+    (line,) = json.loads(call(serve, "--status", "--json").output)
+    assert (line["revision"], line["weight_percent"], line["ready"]) == ("paint-v1", 100, "1 of 1")
+
+    call(serve, "--stop")
+    assert not target.running
+    assert json.loads(call(serve, "--status", "--json").output) == []
+
+
+def test_serve_needs_a_name_or_a_bundle(call: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match="nothing to serve"):
+        call(serve)
+
+
+def test_a_rollout_is_started_watched_and_recorded(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, load: Any, bundled: Any
+) -> None:
+    call(serve, "--bundle", str(bundled("good").path), "--port", str(free_port()), "--detach")
+
+    with load(target.gateway_url):
+        done = call(rollout, "start", "paint", "--weights", "50,100", "--deadline-s", "40")
+
+    assert "paint-v2: promoted" in done.output
+    assert [(each["version"], each["why"]) for each in registry.promoted] == [(2, "rollout promoted")]
+    record = json.loads(call(rollout, "status", "paint", "--json").output)
+    assert record["state"]["phase"] == "promoted"
+    assert not record["driven"]
+    assert "100 %" in call(rollout, "status", "paint").output
+    with pytest.raises(TransitionError, match="is over: promoted"):
+        call(rollout, "abort", "paint")
+
+
+def test_a_rollback_is_a_failed_verdict(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, load: Any
+) -> None:
+    registry.stages[3] = Stage.STAGING
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    with load(target.gateway_url), pytest.raises(RolloutError, match="was not promoted") as caught:
+        call(rollout, "start", "paint@3")
+
+    assert caught.value.exit_code == 1
+    assert registry.promoted == []
+
+
+def test_only_gated_versions_are_rolled_out(call: Callable[..., Any], registry: FakeRegistry) -> None:
+    registry.stages[3] = Stage.DEVELOPMENT
+
+    with pytest.raises(TransitionError, match="paint@3 is in Development"):
+        call(rollout, "start", "paint@3")
+
+
+def test_an_unknown_rollout_and_bad_weights_are_named(call: Callable[..., Any]) -> None:
+    with pytest.raises(NotFoundError, match="no rollout of lead"):
+        call(rollout, "status", "lead")
+    with pytest.raises(ConfigError, match="five"):
+        rollout.parse_weights("five,100")
