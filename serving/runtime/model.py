@@ -44,7 +44,7 @@ class Model:
         self._session = _session(bundle.read(MODEL_FILE))
         _check_graph(self._session, self.width)
         row, self._output = np.zeros((1, self.width), np.float32), np.zeros(1, np.float32)
-        self._buffer = row.reshape(-1).data
+        self._buffer = row.reshape(-1).data.cast("B")
         self._pack = Struct(f"={self.width}f").pack
         self._binding = _bound(self._session, row, self._output)
         self._lock = threading.Lock()
@@ -66,10 +66,14 @@ class Model:
             packed = self._pack(*values)
         except OverflowError as error:
             raise infinite() from error
-        with self._lock:
-            self._buffer.cast("B")[:] = packed
+        if not self._lock.acquire(blocking=False):  # the other thread scores a row: never wait for it
+            return self.many(np.frombuffer(packed, np.float32).reshape(1, -1))[0], packed
+        try:
+            self._buffer[:] = packed
             self._run_bound()
             probability: np.float32 = self._output[0]
+        finally:
+            self._lock.release()
         if not -_SLACK <= probability <= 1 + _SLACK:
             raise _no_probability(probability)
         return probability, packed
