@@ -77,10 +77,11 @@ class Offer:
         self._start = self.clock()
 
     def stop(self) -> None:
-        """Hand out nothing that is not due yet."""
-        if self._start is None or self._stopped is not None:
+        """Hand out nothing that is not due yet; before the start, nothing at all."""
+        if self._stopped is not None:
             return
-        self._stopped = min(self.clock() - self._start, self._schedule.duration_s)
+        elapsed_s = 0.0 if self._start is None else self.clock() - self._start
+        self._stopped = min(elapsed_s, self._schedule.duration_s)
         self._end = max(self._next, int(np.searchsorted(self._schedule.due_s, self._stopped)))
 
     def take(self) -> Due | None:
@@ -94,7 +95,7 @@ class Offer:
 
     def withdrawn(self, request: Due) -> bool:
         """Whether the run was stopped before the request was due."""
-        return self._stopped is not None and self._due[request.number] > self._stopped
+        return self._stopped is not None and self._due[request.number] >= self._stopped
 
     def record(self, request: Due, sent: float, ended: float, answer: Answer) -> None:
         """Keep what became of a request."""
@@ -108,7 +109,7 @@ class Offer:
         """Every request that was due, the run's duration in seconds, and the CPU share of one core."""
         now = self.clock() - (self._start or self.clock())
         due = self._schedule.due_s
-        count = int(np.searchsorted(due, self._duration_s, side="right"))
+        count = int(np.searchsorted(due, self._duration_s))
         never = self._status[:count] == NEVER_SENT
         for times in (self._ready, self._sent, self._ended):
             times[:count][never] = max(now, self._duration_s)

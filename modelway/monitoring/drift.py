@@ -12,7 +12,14 @@ import polars as pl
 from modelway.bundle.signature import Input
 from modelway.contract import Frozen, Outcome, Reason, Verdict
 from modelway.errors import ContractError
-from modelway.monitoring.comparison import Difference, Kind, Series, compared_series, differences
+from modelway.monitoring.comparison import (
+    Difference,
+    Kind,
+    Series,
+    compared_series,
+    differences,
+    sorted_columns,
+)
 from modelway.monitoring.policy import DriftPolicy
 from modelway.monitoring.predictions import EVENT_TIME
 
@@ -83,11 +90,12 @@ def measure_drift(
     compared = tuple(compared_series(inputs))
     _check_columns(reference, [s.reference_column for s in compared], "the drift reference")
     tested = [reference.height >= policy.min_rows and w.height >= policy.min_rows for w in windows]
+    known = sorted_columns(reference, compared)
     per_window: list[Mapping[str, Difference]] = []
     for window, use in zip(windows, tested, strict=True):
         if window.height:
             _check_columns(window, [s.column for s in compared], "a window of the prediction log")
-        per_window.append(differences(reference, window, compared) if use else {})
+        per_window.append(differences(known, window, compared) if use else {})
     unseen = policy.recent - sum(tested[-policy.recent :])
     columns = tuple(_column(s, [found.get(s.name) for found in per_window], unseen, policy) for s in compared)
     return DriftReport(

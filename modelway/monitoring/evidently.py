@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import polars as pl
 
@@ -10,9 +10,6 @@ from modelway.bundle.signature import Input
 from modelway.errors import EmptyWindowError, StorageError
 from modelway.monitoring.comparison import REFERENCE_SCORE
 from modelway.monitoring.predictions import SCORE
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ROWS_AT_MOST = 5000
 """Per side: the page holds every point it draws."""
@@ -48,21 +45,11 @@ def evidently_report(  # noqa: PLR0913 - two tables, their meaning, where to, ho
             expected="rows on both sides",
             remedy="choose a window with predictions",
         )
-    from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - seconds, and only for this page
-    from evidently.presets import DataDriftPreset  # noqa: PLC0415 - as above
-
     before = decoded(_sample(reference, rows_at_most, seed), inputs, REFERENCE_SCORE)
     after = decoded(_sample(current, rows_at_most, seed), inputs, SCORE)
-    numbers, categories = _comparable(before, after, inputs)
-    shape = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
-    columns = [*numbers, *categories]
-    snapshot = Report([DataDriftPreset()]).run(
-        Dataset.from_pandas(_pandas(after, columns), data_definition=shape),
-        Dataset.from_pandas(_pandas(before, columns), data_definition=shape),
-    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        snapshot.save_html(str(path))
+        _compared(before, after, inputs).save_html(str(path))
     except OSError as error:
         raise StorageError(
             f"cannot write {path}: {error.strerror}",
@@ -70,6 +57,20 @@ def evidently_report(  # noqa: PLR0913 - two tables, their meaning, where to, ho
             remedy="name another path",
         ) from error
     return path
+
+
+def _compared(before: pl.DataFrame, after: pl.DataFrame, inputs: Sequence[Input]) -> Any:
+    """Evidently's own result."""
+    from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - seconds, and only for this page
+    from evidently.presets import DataDriftPreset  # noqa: PLC0415 - as above
+
+    numbers, categories = _comparable(before, after, inputs)
+    shape = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
+    current, reference = (
+        Dataset.from_pandas(side.select(*numbers, *categories).to_pandas(), data_definition=shape)
+        for side in (after, before)
+    )
+    return Report([DataDriftPreset()]).run(current, reference)
 
 
 def decoded(frame: pl.DataFrame, inputs: Sequence[Input], score: str) -> pl.DataFrame:
@@ -100,7 +101,3 @@ def _comparable(
         [name for name in numeric if name not in empty],
         [c.name for c in inputs if c.kind == "category" and c.name not in empty],
     )
-
-
-def _pandas(frame: pl.DataFrame, columns: Sequence[str]) -> "pd.DataFrame":
-    return frame.select(columns).to_pandas()

@@ -91,23 +91,8 @@ def monitor(  # noqa: PLR0913 - three sources, a subject, a date and a policy
     frame, missing = _predictions(predictions, subject, as_of, policy)
     recent = windows_before(as_of, days=policy.window_days, count=policy.windows)
     drift = measure_drift(reference, cut(frame, recent), subject.signature.inputs, policy.drift)
-    performance = measure_performance(
-        frame,
-        labels,
-        key=subject.signature.key,
-        as_of=as_of,
-        windows=windows_before(as_of, days=policy.window_days, count=policy.performance_windows),
-        reference=subject.metrics,
-        policy=policy.performance,
-    )
-    signals = Signals(
-        as_of=as_of,
-        drift=drift.verdict,
-        performance=performance.verdict,
-        champion_as_of=subject.as_of,
-        new_matured_rows=_matured_between(labels, subject.as_of, as_of),
-        training_rows=subject.training_rows,
-    )
+    performance = _performance(frame, labels, subject, as_of, policy)
+    signals = _signals(drift, performance, labels, subject)
     return MonitoringReport(
         model=subject.signature.model_name,
         bundle=subject.bundle,
@@ -117,6 +102,34 @@ def monitor(  # noqa: PLR0913 - three sources, a subject, a date and a policy
         drift=drift,
         performance=performance,
         decision=should_retrain(signals, policy.retrain, history),
+    )
+
+
+def _performance(
+    frame: pl.DataFrame, labels: pl.DataFrame, subject: Subject, as_of: datetime, policy: MonitoringPolicy
+) -> PerformanceReport:
+    return measure_performance(
+        frame,
+        labels,
+        key=subject.signature.key,
+        as_of=as_of,
+        windows=windows_before(as_of, days=policy.window_days, count=policy.performance_windows),
+        reference=subject.metrics,
+        policy=policy.performance,
+    )
+
+
+def _signals(
+    drift: DriftReport, performance: PerformanceReport, labels: pl.DataFrame, subject: Subject
+) -> Signals:
+    as_of = performance.as_of
+    return Signals(
+        as_of=as_of,
+        drift=drift.verdict,
+        performance=performance.verdict,
+        champion_as_of=subject.as_of,
+        new_matured_rows=_matured_between(labels, subject.as_of, as_of),
+        training_rows=subject.training_rows,
     )
 
 

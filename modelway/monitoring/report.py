@@ -15,6 +15,9 @@ from modelway.monitoring.monitor import MonitoringReport
 from modelway.monitoring.performance import ASSUMPTION, PerformanceReport, WindowPerformance
 from modelway.monitoring.policy import DriftPolicy
 
+_ENOUGH_TO_DRAW = 30
+"""Matured rows of a window below which its point would only be noise that spoils the scale."""
+
 
 def render_monitoring(report: MonitoringReport, policy: DriftPolicy | None = None) -> str:
     """One self-contained HTML document."""
@@ -151,7 +154,7 @@ def _performance(report: PerformanceReport) -> str:
     )
     drawn = f'<div class="grid">{_ranking_figure(windows, report)}{_rate_figure(windows)}</div>'
     details = table(head, rows, numbers=frozenset(range(1, 9)))
-    return section("Performance", lead, verdict_block(report.verdict), drawn, details)
+    return section("Performance", lead, drawn, verdict_block(report.verdict), details)
 
 
 def _performance_row(window: WindowPerformance) -> tuple[str, ...]:
@@ -171,7 +174,7 @@ def _performance_row(window: WindowPerformance) -> tuple[str, ...]:
 
 
 def _ranking_figure(windows: Sequence[WindowPerformance], report: PerformanceReport) -> str:
-    matured = [w.metrics.roc_auc.value for w in windows]
+    matured = [w.metrics.roc_auc.value if w.matured >= _ENOUGH_TO_DRAW else None for w in windows]
     expected = [w.expected.roc_auc if w.expected else None for w in windows]
     return figure(
         "ROC-AUC",
@@ -182,7 +185,7 @@ def _ranking_figure(windows: Sequence[WindowPerformance], report: PerformanceRep
 
 
 def _rate_figure(windows: Sequence[WindowPerformance]) -> str:
-    observed = [w.metrics.observed_rate.value for w in windows]
+    observed = [w.metrics.observed_rate.value if w.matured >= _ENOUGH_TO_DRAW else None for w in windows]
     predicted = [w.expected.positive_rate if w.expected else None for w in windows]
     return figure(
         "Share of positives",

@@ -108,7 +108,7 @@ def _from_verdict(cause: Cause, verdict: Verdict | None) -> Reason:
     if verdict is None:
         return _unseen(cause, "was not measured")
     worst = [r for r in verdict.reasons if r.outcome is verdict.outcome]
-    said = "; ".join(f"{r.metric}: {r.message}" for r in worst[:3])
+    said = "; ".join(f"{r.metric.removeprefix(f'{cause}: ')}: {r.message}" for r in worst[:3])
     more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""  # noqa: PLR2004 - three are read
     return Reason(metric=cause, outcome=verdict.outcome, message=(said or "no reason given") + more)
 

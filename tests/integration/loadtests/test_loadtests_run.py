@@ -181,6 +181,18 @@ def test_a_load_in_the_background_is_stopped_and_reports_what_it_offered(
     assert report.results.planned == report.results.ok > 100
 
 
+def test_a_load_stopped_before_it_began_says_nothing(serve, rows: Path, tmp_path: Path) -> None:
+    options = make_options(
+        url=serve(), model="credit", rows=rows, out=tmp_path / "o", slo=PATIENT, duration_s=300
+    )
+
+    with start_load(options) as load:
+        report = load.stop()
+
+    assert report.results.planned == 0
+    assert report.verdict.outcome is Outcome.INCONCLUSIVE
+
+
 def test_leaving_the_block_leaves_nothing_running(serve, rows: Path, tmp_path: Path) -> None:
     options = make_options(
         url=serve(), model="credit", rows=rows, out=tmp_path / "o", slo=PATIENT, duration_s=300

@@ -180,6 +180,18 @@ def test_the_outcome_keeps_what_was_sent_and_names_what_never_was(offer: Offer, 
     assert "never sent" in requests.error[1]
 
 
+def test_a_stop_before_the_start_sends_nothing(offer: Offer, clock: FakeClock) -> None:
+    offer.stop()
+    offer.start()
+    clock.now = 102.5
+    requests, duration_s, _ = offer.outcome()
+
+    assert offer.take() is None
+    assert offer.exhausted
+    assert requests.status.size == 0
+    assert duration_s == 0.0
+
+
 def test_a_stop_withdraws_what_is_not_due_yet(offer: Offer, clock: FakeClock) -> None:
     offer.start()
     first, second = offer.take(), offer.take()

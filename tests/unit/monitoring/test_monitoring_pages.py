@@ -45,7 +45,7 @@ def test_the_page_names_what_drifted_and_what_it_asks_for(look) -> None:
     page = render_monitoring(look(shift=0.8))
 
     assert "A new model, because of drift." in page
-    assert "drift: amount: drifted in 3 of the last 3 windows" in page
+    assert "amount: drifted in 3 of the last 3 windows" in page
     assert "assuming the relation has not changed" in page
     for name in ("amount", "employees", "employees is missing", "state"):
         assert f"<td >{name}</td>" in page

@@ -146,5 +146,5 @@ def test_the_cause_carries_the_reason_that_was_given() -> None:
     decision = should_retrain(signals(drift=Verdict.of(reasons)), POLICY)
 
     assert decision.reasons[0].message == (
-        "drift: c0: drifted; drift: c1: drifted; drift: c2: drifted; and 2 more"
+        "c0: drifted; c1: drifted; c2: drifted; and 2 more"
     )
