@@ -12,7 +12,6 @@ from modelway.errors import ConfigError, RolloutError, TransitionError
 if TYPE_CHECKING:
     from modelway.registry.model_version import ModelVersion
     from modelway.registry.registry import Registry
-    from serving.rollout.local import LocalTarget
     from serving.rollout.runner import Record
     from serving.rollout.state import RolloutState
 
@@ -31,22 +30,23 @@ def start(
     deadline_s: float = typer.Option(300.0, min=1, help="A step without a verdict by then is rolled back."),
 ) -> None:
     """Roll a version out over what is live; the requests come from elsewhere. Goes on where it was killed."""
-    from serving.rollout.start import plan_over_live  # noqa: PLC0415 - --help does without
-    from stacks.active import registry, serving_target  # noqa: PLC0415 - ZenML and MLflow, seconds
+    from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds
+    from stacks.release import release  # noqa: PLC0415 - as above
 
-    models, target = registry(), serving_target()
-    version = _candidate(models, model)
-    bundle = models.bundle(version.name, version.version)
-    plan = plan_over_live(
-        target,
-        bundle,
-        _revision(version),
+    version = _candidate(registry(), model)
+    released = release(
+        version,
+        who=getpass.getuser(),
+        on_change=Narrator().tell,
         weights=parse_weights(weights),
         shadow=shadow,
         replicas=replicas,
         step_deadline_s=deadline_s,
     )
-    _carry_on(target, plan.service, plan=plan, models=models, version=version)
+    if released.rollout is None:
+        print(f"{version.reference} serves at {released.url}: nothing else did, so nobody compared")
+        return
+    _conclude(released.rollout)
 
 
 @app.command()
@@ -91,9 +91,16 @@ def abort(
 @app.command()
 def resume(service: str = typer.Argument(help="Model name, e.g. credit.")) -> None:
     """Carry on a rollout whose driver was killed."""
+    from serving.rollout.runner import Records, resume_rollout  # noqa: PLC0415 - --help does without
     from stacks.active import registry, serving_target  # noqa: PLC0415 - ZenML and MLflow, seconds
+    from stacks.release import settle  # noqa: PLC0415 - as above
 
-    _carry_on(serving_target(), service, models=registry())
+    target = serving_target()
+    final = resume_rollout(target, service, root=target.root, on_change=Narrator().tell)
+    digest = Records(target.root).require(service).plan.canary.digest
+    for version in (each for each in registry().list(service) if each.digest == digest):
+        settle(version, final, who=getpass.getuser())
+    _conclude(final)
 
 
 def parse_weights(text: str) -> tuple[int, ...]:
@@ -124,40 +131,19 @@ class Narrator:
         self._told = len(state.timeline)
 
 
-def _carry_on(
-    target: "LocalTarget",
-    service: str,
-    *,
-    models: "Registry",
-    plan: Any = None,
-    version: "ModelVersion | None" = None,
-) -> None:
-    from serving.rollout.runner import Records, run_rollout  # noqa: PLC0415 - --help does without
+def _conclude(final: "RolloutState") -> None:
+    """Say how it ended.
 
-    plan = plan or Records(target.root).require(service).plan
-    final = run_rollout(target, plan, root=target.root, on_change=Narrator().tell)
+    Raises:
+        RolloutError: Not by promotion.
+    """
     print(_ending(final))
     if final.phase.value != "promoted":
         raise RolloutError(
             f"{final.canary} was not promoted: {final.cause}",
-            expected=f"a canary that keeps its SLO ({plan.slo.model_dump_json()})",
-            remedy=f"`modelway rollout status {service}` shows the evidence",
+            expected="a canary that keeps every limit",
+            remedy=f"`modelway rollout status {final.service}` shows the evidence",
         )
-    _record(models, version or _by_digest(models, service, plan.canary.digest), final)
-
-
-def _record(models: "Registry", version: "ModelVersion | None", final: "RolloutState") -> None:
-    """Tell the registry what is live now; a version that is in production already stays there."""
-    if version is None or models.get(version.name, version.version).stage.value != "Staging":
-        return
-    evidence = {"rollout": final.plan_id, "verdict": final.verdict.summary() if final.verdict else ""}
-    models.promote(
-        version.name, version.version, who=getpass.getuser(), why="rollout promoted", evidence=evidence
-    )
-
-
-def _by_digest(models: "Registry", name: str, digest: str) -> "ModelVersion | None":
-    return next((version for version in models.list(name) if version.digest == digest), None)
 
 
 def _candidate(models: "Registry", model: str) -> "ModelVersion":
@@ -170,12 +156,6 @@ def _candidate(models: "Registry", model: str) -> "ModelVersion":
             remedy=f"`modelway models promote {version.reference} --to Staging`, or roll out another",
         )
     return version
-
-
-def _revision(version: "ModelVersion") -> Any:
-    from modelway.cli.serve import revision  # noqa: PLC0415 - --help does without
-
-    return revision(version.reference, None)
 
 
 def _ending(state: "RolloutState") -> str:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,9 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 import stacks.active
+import stacks.release
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout, serve
+from modelway.contract import Outcome, Verdict
 from modelway.errors import ConfigError, NotFoundError, RolloutError, TransitionError
+from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.gateway.ports import free_port
 from serving.rollout.local import LocalTarget
@@ -30,8 +33,16 @@ class FakeRegistry:
     def get(self, name: str, reference: int | str | None = None) -> Any:
         version = {"challenger": 2, None: 1}.get(reference) or int(str(reference))
         stage, bundle = self.stages[version], self.bundles[version]
-        return SimpleNamespace(
-            name=name, version=version, stage=stage, digest=bundle.digest, reference=f"{name}@{version}"
+        return ModelVersion(
+            name=name,
+            version=version,
+            stage=stage,
+            digest=bundle.digest,
+            bundle_path=bundle.path,
+            run_id="run",
+            aliases=(),
+            verdict=Verdict(outcome=Outcome.PASS),
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
 
     def bundle(self, name: str, reference: int | str | None = None) -> Bundle:
@@ -40,9 +51,18 @@ class FakeRegistry:
     def list(self, name: str) -> tuple[Any, ...]:
         return tuple(self.get(name, version) for version in self.bundles)
 
-    def promote(self, name: str, reference: int, **facts: Any) -> None:
+    def champion(self, name: str) -> Any:
+        return self.get(name, next(v for v, stage in self.stages.items() if stage is Stage.PRODUCTION))
+
+    def promote(self, name: str, reference: int, **facts: Any) -> Any:
         self.promoted.append({"name": name, "version": reference, **facts})
+        self.stages = {v: Stage.ARCHIVED if s is Stage.PRODUCTION else s for v, s in self.stages.items()}
         self.stages[reference] = Stage.PRODUCTION
+        return self.get(name, reference)
+
+    def retire(self, name: str, reference: int, **_facts: Any) -> Any:
+        self.stages[reference] = Stage.ARCHIVED
+        return self.get(name, reference)
 
 
 @pytest.fixture
@@ -56,8 +76,10 @@ def call(
 ) -> Callable[..., Any]:
     """Runs a command on this test's gateway and registry; its errors are raised."""
     monkeypatch.setenv("MODELWAY_HOME", str(tmp_path))
-    monkeypatch.setattr(stacks.active, "serving_target", lambda: target)
-    monkeypatch.setattr(stacks.active, "registry", lambda: registry)
+    for module in (stacks.active, stacks.release):
+        monkeypatch.setattr(module, "serving_target", lambda: target)
+        monkeypatch.setattr(module, "registry", lambda: registry)
+    monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
     def run(station: Any, *argv: str) -> Any:
         return CliRunner().invoke(station.app, list(argv), catch_exceptions=False)
@@ -92,7 +114,9 @@ def test_a_rollout_is_started_watched_and_recorded(
         done = call(rollout, "start", "paint", "--weights", "50,100", "--deadline-s", "40")
 
     assert "paint-v2: promoted" in done.output
-    assert [(each["version"], each["why"]) for each in registry.promoted] == [(2, "rollout promoted")]
+    assert [(each["version"], each["why"]) for each in registry.promoted] == [
+        (2, "its canary kept every limit")
+    ]
     record = json.loads(call(rollout, "status", "paint", "--json").output)
     assert record["state"]["phase"] == "promoted"
     assert not record["driven"]
@@ -112,6 +136,7 @@ def test_a_rollback_is_a_failed_verdict(
 
     assert caught.value.exit_code == 1
     assert registry.promoted == []
+    assert registry.stages[3] is Stage.ARCHIVED
 
 
 def test_only_gated_versions_are_rolled_out(call: Callable[..., Any], registry: FakeRegistry) -> None:
