@@ -143,11 +143,20 @@ class AuditLog:
         """Entries on one subject, or all, oldest first.
 
         Raises:
+            AuditBrokenError: An entry was changed so that it cannot be read any more.
             StorageError: The file is no audit log or cannot be read.
         """
         where, arguments = ("WHERE subject = ?", (subject,)) if subject is not None else ("", ())
         query = f"SELECT {_COLUMNS} FROM entries {where} ORDER BY id"  # noqa: S608 - constants only
-        return tuple(_entry(row) for row in self._read(query, arguments))
+        rows = self._read(query, arguments)
+        try:
+            return tuple(_entry(row) for row in rows)
+        except ValueError as error:
+            raise AuditBrokenError(
+                f"audit log {self.path} holds an entry that cannot be read: {error}",
+                expected="only what this log has written",
+                remedy="`modelway models audit verify` finds what was changed",
+            ) from error
 
     def verify(self) -> Verdict:
         """Recompute the whole chain. It does not raise because the log was tampered with.

@@ -168,7 +168,9 @@ class Ledger(Frozen):
         if reference is None:
             reference = self.champion or max(self.records, default=0)
         text = str(reference)
-        version = int(text.removeprefix("v")) if text.removeprefix("v").isdigit() else self.aliases.get(text)
+        number = text.removeprefix("v")
+        spelt = number.isascii() and number.isdecimal()
+        version = int(number) if spelt else self.aliases.get(text)
         if version is None or version not in self.records:
             raise NotFoundError(
                 f"{self.name} has no version {text!r}",
