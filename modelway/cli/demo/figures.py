@@ -56,7 +56,7 @@ def latency(report: LoadReport) -> str:
 
 def monitoring(report: MonitoringReport) -> str:
     """What drifted, and what asks for a new model."""
-    drifted = [column.name for column in report.drift.drifted]
+    drifted = report.drift.drifted
     asked = ", ".join(report.decision.causes) or "nothing"
     share = f"{len(drifted)} of {len(report.drift.columns)} series drifted{_some(drifted)}"
     return f"{share}; a new model is asked for by: {asked}"
