@@ -17,6 +17,7 @@ from serving.gateway.supervisor import Supervisor
 logger = logging.getLogger("serving.gateway")
 
 _TURN_S = 0.1
+_PAUSE_S = 2.0
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -67,10 +68,19 @@ def _run(layout: Layout, arguments: argparse.Namespace) -> None:
     supervisor = _supervisor(layout, arguments)
     try:
         while not stopping:
-            supervisor.turn(time.monotonic())
+            _turn(supervisor)
             time.sleep(_TURN_S)
     finally:
         supervisor.stop()
+
+
+def _turn(supervisor: Supervisor) -> None:
+    """One turn. A full disk stops nothing that runs: the next turn tries again."""
+    try:
+        supervisor.turn(time.monotonic())
+    except StorageError as error:
+        logger.warning("%s", error)
+        time.sleep(_PAUSE_S)
 
 
 def main(argv: list[str] | None = None) -> int:

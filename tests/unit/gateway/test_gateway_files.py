@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from modelway.errors import ConfigError, PortInUseError, StorageError
+from serving.gateway.__main__ import _turn
 from serving.gateway.desired import Desired, Layout, RevisionSpec, Status
 from serving.gateway.files import Holder, get, is_held, put
 from serving.gateway.ports import free_port, require_free
@@ -95,3 +96,18 @@ def test_a_free_port_is_free_and_a_taken_one_is_named() -> None:
         with pytest.raises(PortInUseError) as caught:
             require_free(other.getsockname()[1])
     assert caught.value.exit_code == 3
+
+
+def test_a_full_disk_does_not_stop_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[float] = []
+
+    class FakeSupervisor:
+        def turn(self, now_s: float) -> None:
+            turns.append(now_s)
+            raise StorageError("no space left")
+
+    monkeypatch.setattr("serving.gateway.__main__._PAUSE_S", 0.0)
+    for _ in range(2):
+        _turn(FakeSupervisor())  # type: ignore[arg-type] # a fake
+
+    assert len(turns) == 2
