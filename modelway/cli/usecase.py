@@ -30,7 +30,7 @@ def list_(json_: bool = _JSON) -> None:
 
 
 @app.command()
-def new(  # noqa: PLR0917 - typer passes them by name
+def new(
     name: str = typer.Argument(help="Lower-case letters, digits and _."),
     csv: Path | None = typer.Option(
         None, help="Your table: CSV or Parquet. Without one, a made-up example is written."
@@ -89,7 +89,7 @@ def check(
         )
 
 
-def _roles(  # noqa: PLR0917 - the options of `new`, in its order
+def _roles(
     key: str | None,
     time: str | None,
     label: str | None,
