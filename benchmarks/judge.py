@@ -11,6 +11,7 @@ canary answered before the driver took its traffic away.
 import argparse
 import math
 import statistics
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+
+sys.path.remove(str(Path(__file__).parent))  # benchmarks/serving.py would hide the package of that name
 
 from modelway.contract import Slo
 from serving.rollout.driver import advance, begin

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError, TransitionError
 from serving.rollout.local import LocalTarget
-from serving.rollout.plan import Plan, Risk
+from serving.rollout.plan import Plan
 from serving.rollout.runner import Records
 from serving.rollout.target import Revision
 
@@ -21,25 +21,21 @@ def revision_of(bundle: Bundle, *, verify_key: Path, version: int | None = None)
     return Revision(id=name, bundle=bundle.path, digest=bundle.digest, verify_key=verify_key)
 
 
-def plan_over_live(  # noqa: PLR0913 - what a person may decide about a rollout
-    target: LocalTarget,
-    bundle: Bundle,
-    canary: Revision,
-    *,
-    weights: tuple[int, ...] = (5, 25, 50, 100),
-    shadow: bool = False,
-    replicas: int = 1,
-    step_deadline_s: float = 300.0,
-    risk: Risk | None = None,
-) -> Plan:
+def plan_over_live(target: LocalTarget, bundle: Bundle, canary: Revision, **options: Any) -> Plan:
     """A plan from whatever is live now to `canary`, on the SLO in the canary's bundle.
 
     An unfinished rollout to the same revision is carried on: its plan is returned.
 
+    Args:
+        target: Where the live revision runs.
+        bundle: The canary's.
+        canary: The revision to bring in.
+        options: Other fields of `Plan`: weights, shadow, replicas, step_deadline_s, look_every_s, risk.
+
     Raises:
         NotRunningError: No gateway runs.
-        ConfigError: The weights or the SLO do not make a plan.
-        TransitionError: The canary is live already, or another rollout is unfinished.
+        ConfigError: The options or the SLO do not make a plan.
+        TransitionError: The canary is live already, or nobody has all traffic.
     """
     service = bundle.signature.model_name
     left = Records(target.root).read(service)
@@ -52,18 +48,8 @@ def plan_over_live(  # noqa: PLR0913 - what a person may decide about a rollout
             expected="another revision than the live one",
             remedy="name a newer version",
         )
-    return _plan(
-        id=f"{canary.id}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}",
-        service=service,
-        stable=stable,
-        canary=canary,
-        slo=bundle.slo,
-        weights=weights,
-        shadow=shadow,
-        replicas=replicas,
-        step_deadline_s=step_deadline_s,
-        risk=risk or Risk(),
-    )
+    name = f"{canary.id}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    return _plan(id=name, service=service, stable=stable, canary=canary, slo=bundle.slo, **options)
 
 
 def _plan(**fields: Any) -> Plan:
