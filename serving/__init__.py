@@ -1,0 +1,1 @@
+"""What answers requests, shares out traffic and judges a rollout. No training stack."""

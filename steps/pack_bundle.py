@@ -9,7 +9,7 @@ from modelway.contract import Verdict
 from modelway.data.frames import FrameRef
 from modelway.evaluation.record import Evaluation
 from modelway.home import Home
-from modelway.registry.packing import pack
+from modelway.registry.packing import Stores, pack
 from modelway.training.artifacts import Trained
 from modelway.usecase import load_use_case
 from stacks.active import bundles_folder, snapshot_store
@@ -22,6 +22,5 @@ def pack_bundle(
     """Write and sign it; returns its digest, which is where it lies."""
     use_case = load_use_case(trained.use_case)
     history = snapshot_store().scan(trained.snapshot_id, as_of=trained.as_of)
-    made = {"training_set": training_set, "history": history}
-    key = load_or_create_key(Home.current().keys)
-    return pack(use_case, trained, evaluation, verdict, **made, folder=bundles_folder(), key=key).digest
+    stores = Stores(bundles_folder(), load_or_create_key(Home.current().keys))
+    return pack(use_case, trained, evaluation, verdict, training_set, history, stores).digest

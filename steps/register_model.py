@@ -21,7 +21,7 @@ def register_model(
 ) -> Annotated[ModelVersion, "registered_version"]:
     """Enter it with its evaluation, its verdict and the MLflow run that trained it."""
     bundle = Bundle.open(bundles_folder() / digest, verify_key=Home.current().keys / VERIFY_KEY_FILE)
-    found = {"evaluation": evaluation, "verdict": verdict, "run_id": trained.run_id}
-    version = registry().register(bundle, **found, who="flow:training")
+    run_id, who = trained.run_id, "flow:training"
+    version = registry().register(bundle, evaluation=evaluation, verdict=verdict, run_id=run_id, who=who)
     show_evaluation(version)
     return version

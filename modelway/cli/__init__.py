@@ -1,0 +1,1 @@
+"""The command line: one module per station, imported when it is called."""

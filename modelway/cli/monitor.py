@@ -38,11 +38,11 @@ def run(
 
     activate_home()
     from stacks.active import snapshot_store  # noqa: PLC0415 - ZenML, after the home is active
-    from stacks.watch import watch  # noqa: PLC0415 - as above
+    from stacks.watch import page_of, watch  # noqa: PLC0415 - as above
 
     snapshot = snapshot_store().latest(use_case)
     report = watch(snapshot, as_of=_moment(as_of), window_days=window_days)
-    page = _folder(use_case) / f"monitoring-{report.as_of:%Y-%m-%d}.html"
+    page = page_of(_folder(use_case), report.as_of)
     _print(report, page, as_json=json_)
     if evidently:
         _evidently(use_case, report, page.with_name(f"evidently-{report.as_of:%Y-%m-%d}.html"), quiet=json_)
@@ -74,8 +74,10 @@ def _folder(use_case: str) -> Path:
 
 
 def _page(use_case: str, as_of: str | None) -> Path:
+    from stacks.watch import page_of  # noqa: PLC0415 - ZenML, only when a command runs
+
     if as_of:
-        return _folder(use_case) / f"monitoring-{_moment(as_of):%Y-%m-%d}.html"
+        return page_of(_folder(use_case), _moment(as_of))
     pages = sorted(_folder(use_case).glob("monitoring-*.html"))
     if not pages:
         raise NotFoundError(

@@ -1,7 +1,7 @@
 """From a trained model to a signed bundle: what goes in besides the graph."""
 
 import io
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,19 +82,33 @@ def lineage_of(
     )
 
 
-def pack(  # noqa: PLR0913 - a bundle joins what every station before it has made
+@dataclass(frozen=True)
+class Stores:
+    """Where a bundle goes, and who signs it."""
+
+    bundles: Path
+    key: Ed25519PrivateKey
+
+
+def pack(  # noqa: PLR0913, PLR0917 - a bundle joins what every station before it has made
     use_case: "UseCase",
     trained: Trained,
     evaluation: Evaluation,
     verdict: Verdict,
-    *,
     training_set: FrameRef,
     history: pl.LazyFrame,
-    folder: Path,
-    key: Ed25519PrivateKey,
-    extras: Mapping[str, bytes] | None = None,
+    stores: Stores,
 ) -> Bundle:
     """Write and sign the bundle of one trained model.
+
+    Args:
+        use_case: Its SLO and description go in.
+        trained: The graph and its signature.
+        evaluation: On held-out rows; for the card and the lineage.
+        verdict: Of all gates; for the card.
+        training_set: What it learnt from.
+        history: The snapshot as of `trained.as_of`, for the drift reference.
+        stores: Folder and key.
 
     Raises:
         EmptyWindowError: No recent row to make a drift reference of.
@@ -102,13 +116,12 @@ def pack(  # noqa: PLR0913 - a bundle joins what every station before it has mad
     """
     lineage = lineage_of(trained, evaluation, training_set, use_case.training_window_months)
     return write_bundle(
-        folder,
+        stores.bundles,
         onnx=trained.onnx.read(),
         signature=trained.signature,
         reference=drift_reference(use_case, history, trained),
         slo=use_case.slo,
         card=model_card(use_case, lineage, evaluation, verdict),
         lineage=lineage,
-        key=key,
-        extras=extras,
+        key=stores.key,
     )

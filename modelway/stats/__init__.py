@@ -1,0 +1,1 @@
+"""Pure mathematics: tests, intervals, confidence sequences. Arrays in, numbers out."""

@@ -100,5 +100,6 @@ def register_slow(name: str) -> Any:
         key=load_or_create_key(Home.current().keys),
     )
     evaluation = registry().evaluation(name, champion.version)
-    facts = {"evaluation": evaluation, "verdict": champion.verdict, "run_id": champion.run_id}
-    return registry().register(twin, **facts, who="demo")
+    return registry().register(
+        twin, evaluation=evaluation, verdict=champion.verdict, run_id=champion.run_id, who="demo"
+    )
