@@ -43,11 +43,11 @@ def evaluate(  # noqa: PLR0913 - each argument is one fact about the same rows
 ) -> Evaluation:
     """Everything the rows say about the model, each metric with a bootstrap interval at 95 %.
 
-    A model that answers nonsense is a finding, not an error: scores that are no probabilities are
-    counted, and leave every metric undefined.
+    A model that answers nonsense is a finding, no error: scores that are no probabilities are counted,
+    and leave every metric undefined. So do no rows at all.
 
     Args:
-        y: Shape (n,), 0 or 1. No rows at all is allowed, and leaves everything undefined.
+        y: Shape (n,), 0 or 1.
         scores: Shape (n,), the model's probabilities.
         champion_scores: Shape (n,), the production model's for the same rows; None without one.
         slices: By slice name, the group of each row, shape (n,); None is a group too.
@@ -62,24 +62,41 @@ def evaluate(  # noqa: PLR0913 - each argument is one fact about the same rows
         ContractError: Arrays differ in length, or a label is neither 0 nor 1.
     """
     rows = ScoredRows.of(y, scores, threshold)
-    when = None if times is None else aligned(rows, np.asarray(times), "times")
-    sampling = Sampling(seed=seed, resamples=resamples)
-    grouping = Grouping(sampling=sampling, min_rows=min_slice_rows)
+    grouping = Grouping(sampling=Sampling(seed=seed, resamples=resamples), min_rows=min_slice_rows)
     return Evaluation(
-        rows=rows.y.size,
-        positives=int(rows.y.sum()),
-        invalid_scores=rows.invalid,
-        first_time=_moment(when, np.min),
-        last_time=_moment(when, np.max),
-        threshold=threshold,
-        costs=costs,
-        min_slice_rows=min_slice_rows,
+        **_subject(rows, costs, grouping),
+        **_whole(rows, costs, grouping.sampling),
+        **_periods(rows, times, grouping),
         slices=_slices(rows, slices or {}, grouping),
-        over_time=() if when is None else over_time(rows, when, grouping),
-        comparison=None if champion_scores is None else _compare(rows, champion_scores, sampling),
-        sampling=sampling,
-        **_whole(rows, costs, sampling),
+        comparison=None if champion_scores is None else _compare(rows, champion_scores, grouping.sampling),
     )
+
+
+def _subject(rows: ScoredRows, costs: CostMatrix, grouping: Grouping) -> dict[str, Any]:
+    """What was measured, and how."""
+    return {
+        "rows": rows.y.size,
+        "positives": int(rows.y.sum()),
+        "invalid_scores": rows.invalid,
+        "threshold": rows.threshold,
+        "costs": costs,
+        "sampling": grouping.sampling,
+        "min_slice_rows": grouping.min_rows,
+    }
+
+
+def _periods(
+    rows: ScoredRows, times: npt.NDArray[np.datetime64] | None, grouping: Grouping
+) -> dict[str, Any]:
+    """When the rows were decided, and what changed meanwhile."""
+    if times is None:
+        return {"first_time": None, "last_time": None, "over_time": ()}
+    when = aligned(rows, np.asarray(times), "times")
+    return {
+        "first_time": _moment(when, np.min),
+        "last_time": _moment(when, np.max),
+        "over_time": over_time(rows, when, grouping),
+    }
 
 
 def _moment(times: npt.NDArray[Any] | None, pick: Callable[[npt.NDArray[Any]], np.datetime64]) -> str | None:

@@ -36,7 +36,9 @@ def evaluate_on(
     return evaluate(
         y=test["label"].to_numpy(),
         scores=_scores(trained.onnx.read(), trained.signature, test),
-        champion_scores=champion and _scores(champion.model.read_bytes(), champion.signature, test),
+        champion_scores=None
+        if champion is None
+        else _scores(champion.model.read_bytes(), champion.signature, test),
         slices={each.name: _groups(test[each.column]) for each in use_case.slices},
         times=test["event_time"].dt.replace_time_zone(None).to_numpy(),
         threshold=trained.signature.threshold,

@@ -119,25 +119,12 @@ class AuditLog:
             InputError: `who` or `why` is empty, or the evidence is no JSON.
             StorageError: The file cannot be written.
         """
-        if not who.strip() or not why.strip():
-            raise InputError(
-                f"{event} of {subject} came without {'who' if not who.strip() else 'why'}",
-                expected="a name and a reason for every decision",
-                remedy="say who decided, and why",
-            )
+        _check_named(event, subject, who, why)
         moment = (at or utc_now()).astimezone(UTC).isoformat(timespec="microseconds")
         fields = (moment, event, subject, who, why, _evidence(event, evidence or {}))
         with self._writing() as log:
             _check_newest(log, subject, after)
-            row = log.execute("SELECT hash FROM entries ORDER BY id DESC LIMIT 1").fetchone()
-            previous = row[0] if row else GENESIS
-            linked = (*fields, previous, link(fields, previous))
-            entry_id = log.execute(
-                "INSERT INTO entries (at, event, subject, who, why, evidence, previous_hash, hash)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                linked,
-            ).lastrowid
-        return _entry((entry_id, *linked))
+            return _entry(_insert(log, fields))
 
     def entries(self, subject: str | None = None) -> tuple[AuditEntry, ...]:
         """Entries on one subject, or all, oldest first.
@@ -245,6 +232,28 @@ def _create(log: sqlite3.Connection) -> None:
     if not _has_table(log):
         for statement in (_TABLE, _INDEX, *(sql.strip() for sql in _TRIGGERS.values())):
             log.execute(statement)
+
+
+def _insert(log: sqlite3.Connection, fields: tuple[str, ...]) -> Row:
+    """Link one entry to the newest one, inside the caller's transaction."""
+    newest = log.execute("SELECT hash FROM entries ORDER BY id DESC LIMIT 1").fetchone()
+    previous = newest[0] if newest else GENESIS
+    linked = (*fields, previous, link(fields, previous))
+    entry_id = log.execute(
+        "INSERT INTO entries (at, event, subject, who, why, evidence, previous_hash, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        linked,
+    ).lastrowid
+    return (entry_id, *linked)
+
+
+def _check_named(event: str, subject: str, who: str, why: str) -> None:
+    if not who.strip() or not why.strip():
+        raise InputError(
+            f"{event} of {subject} came without {'why' if who.strip() else 'who'}",
+            expected="a name and a reason for every decision",
+            remedy="say who decided, and why",
+        )
 
 
 def _check_newest(log: sqlite3.Connection, subject: str, after: int | None) -> None:
