@@ -76,11 +76,14 @@ class Transport:
 
     def start(self) -> None:
         """Serve on Granian's threads; returns at once."""
-        self._signal.add_cb(self._stopped.set)
+        self._signal.add_cb(self._ended)  # Granian holds the signal, so it holds us and our socket
         loop = _NoLoop()
         scheduler = _rust.CallbackScheduler(loop, None, None, None, None)
         scheduler._schedule_fn = _Intake(self._application).begin  # noqa: SLF001 - see the module's text
         _worker(self._sock).serve_async(scheduler, loop, self._signal)
+
+    def _ended(self) -> None:
+        self._stopped.set()
 
     def stop(self, wait_s: float) -> bool:
         """Accept nothing new and wait for what is under way.
