@@ -6,6 +6,7 @@ from flows.bridge import ml_flow
 from flows.rollout import require_live
 from flows.training import TrainingConfig, train_and_register
 from stacks.release import WEIGHTS
+from steps.draw_drift import draw_drift
 from steps.gather_traffic import gather_traffic
 from steps.ingest_data import ingest_data
 from steps.materialise_features import materialise_features
@@ -38,6 +39,7 @@ def continuous_training_flow(config: ContinuousTrainingConfig) -> None:
     if not report.load().decision.retrain:
         note_cycle(report, retrained=False)
         return
+    draw_drift(report)
     materialise_features(snapshot, config.as_of)
     version = train_and_register(snapshot, config)
     note_cycle(report, retrained=True)

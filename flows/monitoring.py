@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from flows.bridge import ml_flow
 from modelway.contract import Frozen
+from steps.draw_drift import draw_drift
 from steps.ingest_data import ingest_data
 from steps.note_cycle import note_cycle
 from steps.watch_model import watch_model
@@ -28,6 +29,7 @@ def monitoring_flow(config: MonitoringConfig) -> None:
     """Artifacts: snapshot → monitoring_report. It reports; `continuous-training` acts."""
     snapshot = ingest_data(config.use_case, config.source)
     report = watch_model(snapshot, config.as_of or _scheduled_for(), config.window_days)
+    draw_drift(report)
     note_cycle(report, retrained=False)
 
 

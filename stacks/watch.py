@@ -4,13 +4,16 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from modelway.monitoring.report import write_monitoring
 
 from modelway.data.labels import with_label
 from modelway.data.snapshot import Snapshot
+from modelway.errors import EmptyWindowError
+from modelway.monitoring.evidently import evidently_report
 from modelway.monitoring.history import CycleLog
 from modelway.monitoring.monitor import MonitoringReport, Subject, monitor
 from modelway.monitoring.policy import MonitoringPolicy
+from modelway.monitoring.predictions import read_predictions
+from modelway.monitoring.report import write_monitoring
 from modelway.usecase import UseCase, load_use_case
 from stacks.active import registry, reports_folder, serving_target, snapshot_store
 
@@ -53,3 +56,24 @@ def matured_labels(use_case: UseCase, snapshot: Snapshot, as_of: datetime) -> pl
     labelled = with_label(snapshot_store().scan(snapshot.id, as_of=as_of), use_case.label)
     matured = labelled.filter(pl.col("label_matured_at") <= as_of)
     return matured.select(use_case.contract.key, "label", "label_matured_at").collect()
+
+
+def draw_drift(report: MonitoringReport) -> str:
+    """Evidently's page of the report's newest window beside the bundle's reference. Takes seconds.
+
+    Returns:
+        Where the page lies, or why there is none: a window without predictions has nothing to draw.
+
+    Raises:
+        StorageError: The page cannot be written.
+    """
+    bundle, newest = registry().bundle(report.model, "champion"), report.performance.windows[-1]
+    period = {"since": newest.since, "until": newest.until}
+    try:
+        current = read_predictions(serving_target().prediction_log_folder, **period, bundle=bundle.digest)
+    except EmptyWindowError as empty:
+        return empty.found
+    page = page_of(reports_folder() / "monitoring" / report.model, report.as_of)
+    path = page.with_name(f"evidently-{report.as_of:%Y-%m-%d}.html")
+    reference = pl.read_parquet(bundle.reference)
+    return str(evidently_report(reference, current, path, inputs=bundle.signature.inputs))

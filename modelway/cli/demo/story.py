@@ -62,8 +62,8 @@ class Story:
             version = output(run, "registered_version")
             row.happened = figures.trained(version, output(run, "trained"))
             row.figure, row.look = figures.quality(output(run, "evaluation")), str(evaluation_page(version))
-        words = figures.data(snapshot, output(run, "skew_report"))
-        self.board.add(Row("data", words, snapshot.id[:12], f"modelway data show {snapshot.id[:12]}"))
+            words = figures.data(snapshot, output(run, "skew_report"))
+            self.board.add(Row("data", words, snapshot.id[:12], f"modelway data show {snapshot.id[:12]}"))
         return snapshot
 
     def _release(self) -> None:
@@ -107,8 +107,8 @@ class Story:
             version = output(run, "registered_version")
             row.happened = figures.trained(version, output(run, "trained"))
             row.figure, row.look = figures.quality(output(run, "evaluation")), str(evaluation_page(version))
-        page = page_of(reports_folder() / "monitoring" / report.model, report.as_of)
-        self.board.add(Row("monitoring", figures.monitoring(report), figures.matured(report), str(page)))
+            page = page_of(reports_folder() / "monitoring" / report.model, report.as_of)
+            self.board.add(Row("monitoring", figures.monitoring(report), figures.matured(report), str(page)))
         self._show_canary(output(run, "rollout_verdict"))
 
     def _show_canary(self, done: Released) -> None:
