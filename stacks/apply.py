@@ -15,7 +15,7 @@ from modelway.errors import ConfigError
 from modelway.home import Home
 from stacks.processes import exclusively
 from stacks.spec import SHIPPED, ComponentSpec, StackSpec, read_stack
-from stacks.zenml_client import client
+from stacks.zenml_client import client, follow_switch
 
 FIRST = "local"
 """The stack that becomes active in a home that has none of ours yet."""
@@ -55,7 +55,8 @@ def _changes(spec: StackSpec) -> Iterator[Change]:
 
 
 def ensure_active_stack(home: Home) -> str:
-    """The active stack's name; a home that has only ZenML's default stack gets `local`, active."""
+    """The active stack's name, also where another process switched; a fresh home gets `local`, active."""
+    follow_switch()
     if client().active_stack_model.name == ZENML_DEFAULT:
         apply(FIRST, home)
     return str(client().active_stack_model.name)

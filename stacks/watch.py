@@ -68,9 +68,9 @@ def draw_drift(report: MonitoringReport) -> str:
         StorageError: The page cannot be written.
     """
     bundle, newest = registry().bundle(report.model, "champion"), report.performance.windows[-1]
-    period = {"since": newest.since, "until": newest.until}
+    log, since, until = serving_target().prediction_log_folder, newest.since, newest.until
     try:
-        current = read_predictions(serving_target().prediction_log_folder, **period, bundle=bundle.digest)
+        current = read_predictions(log, since=since, until=until, bundle=bundle.digest)
     except EmptyWindowError as empty:
         return empty.found
     page = page_of(reports_folder() / "monitoring" / report.model, report.as_of)

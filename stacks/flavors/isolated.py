@@ -57,10 +57,13 @@ class ChildProcesses:
     def wait(self, run: StepRunResponse) -> ExecutionStatus:
         """Pass the output on until the process ends; its end as ZenML's status."""
         process = self._running[run.id]
-        for line in process.stdout or ():
-            print(line.rstrip())  # noqa: T201 - `log_prints` makes it the task run's log
-        exit_code = process.wait()
-        del self._running[run.id]
+        try:
+            for line in process.stdout or ():
+                print(line.rstrip())  # noqa: T201 - `log_prints` makes it the task run's log
+            exit_code = process.wait()
+        except BaseException:
+            process.terminate()  # a flow that is stopped leaves no child behind
+            raise
         return ExecutionStatus.COMPLETED if exit_code == 0 else _failed_status(run)
 
     def status(self, run: StepRunResponse) -> ExecutionStatus:

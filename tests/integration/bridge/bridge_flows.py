@@ -137,8 +137,8 @@ def linger(folder: str, limit_s: int) -> Annotated[int, "lingered"]:
 
 
 @ml_flow(name="lingering")
-def lingering_flow(folder: str, limit_s: int = 60) -> None:
-    waiting = linger.submit(folder, limit_s)
+def lingering_flow(folder: str, parallel: bool = False, limit_s: int = 60) -> None:
+    waiting = linger.submit(folder, limit_s) if parallel else linger(folder, limit_s)
     deploy(waiting)
 
 

@@ -1,4 +1,4 @@
-"""The flavor leans on names that ZenML 0.98 and Prefect 3 do not promise. A release that moves one fails here."""
+"""The flavor leans on names that ZenML 0.98 and Prefect 3 do not promise. A release that moves one fails."""
 
 import inspect
 
@@ -7,12 +7,13 @@ import zenml
 from prefect import Flow
 from prefect.flow_engine import BaseFlowRunEngine
 from prefect.logging.handlers import APILogHandler
+from zenml.config.global_config import GlobalConfiguration
 from zenml.execution.pipeline.dynamic import compilation
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.execution.step import utils as step_utils
 from zenml.orchestrators import BaseOrchestrator, BaseOrchestratorConfig
 from zenml.step_operators.step_operator_entrypoint_configuration import StepOperatorEntrypointConfiguration
-from zenml.utils import source_utils
+from zenml.utils import source_utils, yaml_utils
 from zenml.utils.filesync_model import FileSyncModel
 
 
@@ -52,7 +53,7 @@ def test_zenml_is_the_version_that_the_flavor_was_written_against():
         (BaseOrchestrator.submit_isolated_step, ["step_run_info", "environment"]),
         (BaseOrchestrator.wait_for_isolated_step, ["step_run"]),
         (StepOperatorEntrypointConfiguration.prepare_code_environment, []),
-        (FileSyncModel.write_config, []),
+        (yaml_utils.write_yaml, ["file_path", "contents", "sort_keys"]),
         (Flow.validate_parameters, ["parameters"]),
     ],
     ids=lambda value: value.__qualname__ if callable(value) else "",
@@ -75,8 +76,9 @@ def test_the_orchestrator_configuration_still_asks(name: str):
     assert isinstance(getattr(BaseOrchestratorConfig, name), property)
 
 
-def test_the_configuration_file_remembers_these_two_attributes():
-    assert {"_config_file", "_config_file_timestamp"} <= set(FileSyncModel.__private_attributes__)
+@pytest.mark.parametrize("writer", [GlobalConfiguration._write_config, FileSyncModel.write_config])
+def test_both_configuration_files_are_written_by_the_function_that_we_replace(writer):
+    assert "yaml_utils.write_yaml(" in inspect.getsource(writer)
 
 
 def test_the_source_root_comes_from_the_environment():
