@@ -66,10 +66,11 @@ def _key(evaluation: Evaluation) -> Sequence[str]:
 def reliability_figure(evaluation: Evaluation) -> str:
     """What was promised against what happened."""
     rows = evaluation.reliability
-    top = max([0.01, *(row.high for row in rows), *(row.mean_score for row in rows)])
-    axes = Axes((0, top), (0, top), "mean score", "observed rate", percent_x=True, percent_y=True)
+    right = 1.1 * max([0.01, *(row.mean_score for row in rows)])
+    top = max([right, *(row.high for row in rows)])
+    axes = Axes((0, right), (0, top), "mean score", "observed rate", percent_x=True, percent_y=True)
     drawn = axes.draw(
-        axes.line([(0, 0), (top, top)], "ref"),
+        axes.line([(0, 0), (right, right)], "ref"),
         axes.line([(row.mean_score, row.observed) for row in rows], "l1"),
         axes.whiskers([(r.mean_score, r.observed, r.low, r.high) for r in rows], 1),
         description=f"Reliability diagram, calibration error {evaluation.metric('ece').text()}",

@@ -119,7 +119,7 @@ def forest(entries: Sequence[tuple[str, float, float, float]], reference: float,
         reference: Where the line stands.
         description: For those who cannot see it.
     """
-    row, left, top = 24, 118, 8
+    row, left, top = 24, 124, 8
     low = min([entry[2] for entry in entries] + [reference])
     high = max([entry[3] for entry in entries] + [reference])
     pad = max((high - low) * 0.06, 1e-6)
@@ -145,7 +145,7 @@ def _svg(height: float, inner: str, description: str) -> str:
     return f'<svg {box} aria-label="{escape(description)}">{inner}</svg>'
 
 
-def _short(name: str, most: int = 17) -> str:
+def _short(name: str, most: int = 16) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 

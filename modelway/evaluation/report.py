@@ -222,7 +222,7 @@ def _every_metric(evaluation: Evaluation) -> str:
     rows = [
         (
             escape(info.label),
-            evaluation.metric(name).text(4),
+            evaluation.metric(name).text(2 if name == "cost_per_row" else 4),
             escape(f"{info.meaning}{_direction(info.better)}"),
         )
         for name, info in METRICS.items()
@@ -239,7 +239,7 @@ def _lineage(lineage: Mapping[str, Any]) -> str:
         (escape(name.replace("_", " ")), f"<code>{escape(_plain(value))}</code>")
         for name, value in lineage.items()
     ]
-    return section("Where it comes from", "", table(("", ""), rows)) if rows else ""
+    return section("Where it comes from", "", table(("what", "which"), rows)) if rows else ""
 
 
 def _plain(value: Any) -> str:
