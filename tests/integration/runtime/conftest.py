@@ -132,7 +132,7 @@ class Server:
 Start = Callable[..., Server]
 
 
-def begin(arguments: list[str], cwd: Path) -> Server:
+def launch(arguments: list[str], cwd: Path) -> Server:
     process = subprocess.Popen(
         arguments, cwd=cwd, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
@@ -147,12 +147,12 @@ def begin(arguments: list[str], cwd: Path) -> Server:
 
 
 @pytest.fixture
-def start(bundle: Bundle, keys: Path) -> Iterator[Start]:
-    """Starts servers of the echo bundle; all are ended with the test."""
+def begin() -> Iterator[Callable[..., Server]]:
+    """Starts any server by its command; all are ended with the test."""
     servers: list[Server] = []
 
-    def make(*more: str, revision: str = "r1") -> Server:
-        servers.append(begin(command(bundle.path, keys, "--port", "0", *more, revision=revision), ROOT))
+    def make(arguments: list[str], cwd: Path = ROOT) -> Server:
+        servers.append(launch(arguments, cwd))
         return servers[-1]
 
     yield make
@@ -163,9 +163,17 @@ def start(bundle: Bundle, keys: Path) -> Iterator[Start]:
             server.process.stdout.close()
 
 
+@pytest.fixture
+def start(begin: Callable[..., Server], bundle: Bundle, keys: Path) -> Start:
+    """Starts servers of the echo bundle."""
+    return lambda *more, revision="r1": begin(
+        command(bundle.path, keys, "--port", "0", *more, revision=revision)
+    )
+
+
 @pytest.fixture(scope="module")
 def shared(bundle: Bundle, keys: Path) -> Iterator[Server]:
     """One server for the tests that leave it as it was."""
-    server = begin(command(bundle.path, keys, "--port", "0"), ROOT)
+    server = launch(command(bundle.path, keys, "--port", "0"), ROOT)
     yield server
     server.stop()
