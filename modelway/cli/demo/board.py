@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -42,13 +43,27 @@ class Board:
         self.rows.append(row)
         self.console.print(f"[green]✓[/] [bold]{row.station}[/]  {row.happened}  [cyan]{row.figure}[/]")
 
-    def table(self) -> Table:
+    def show(self, picture: Path | None = None) -> None:
+        """Print the table; with `picture`, draw it as an SVG file too."""
+        self.console.print(self._table())
+        if picture is not None:
+            drawn = Console(record=True, width=150, file=picture.open("w", encoding="utf-8"))
+            drawn.print(self._table())
+            drawn.save_svg(str(picture), title="make demo")
+
+    def _table(self) -> Table:
         """Station, what happened, figure, where to look."""
         table = Table(title="One turn of the loop", title_justify="left", show_lines=True)
         for heading in ("station", "what happened", "figure", "where to look", "s"):
             table.add_column(heading, justify="right" if heading == "s" else "left", overflow="fold")
         for row in self.rows:
-            table.add_row(
-                row.station, row.happened, row.figure, row.look, f"{row.seconds:.1f}" if row.seconds else ""
-            )
+            seconds = f"{row.seconds:.1f}" if row.seconds else ""
+            table.add_row(row.station, row.happened, row.figure, short(row.look), seconds)
         return table
+
+
+def short(path: str) -> str:
+    """A path as seen from the working directory; anything else as it is."""
+    with suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,15 @@ if TYPE_CHECKING:
 KEPT = "prefect"
 """Prefect's database survives: making one takes longer than any station."""
 
+QUIET = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "ZENML_LOGGING_VERBOSITY": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+"""The demo speaks for the libraries; what they say is in Prefect's page and in the step's log."""
 
-def run(*, keep: bool, small: bool) -> None:
+
+def run(*, keep: bool, small: bool, picture: Path | None) -> None:
     """Run the whole demo.
 
     Raises:
@@ -26,7 +32,9 @@ def run(*, keep: bool, small: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     finished = False
     try:
-        _tell(home, small=small, keep=keep)
+        board = _tell(home, small=small)
+        board.show(picture)
+        _say_where(home, board, keep=keep)
         finished = True
     finally:
         if not (keep and finished):
@@ -37,8 +45,8 @@ def _fresh_home() -> Home:
     """The demo's own home, below the checkout's: emptied, so that a replay of 2005 knows nothing of 2008."""
     home = Home(Home.current().root / "demo")
     os.environ["MODELWAY_HOME"] = str(home.root)
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "WARN")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     _strike(home)
     for path in home.root.glob("*"):
         if path.name != KEPT:
@@ -47,7 +55,7 @@ def _fresh_home() -> Home:
     return home
 
 
-def _tell(home: Home, *, small: bool, keep: bool) -> None:
+def _tell(home: Home, *, small: bool) -> "Board":
     from modelway.cli.demo.board import Board  # noqa: PLC0415 - after the environment is set
     from modelway.cli.demo.scenario import FULL, SMALL  # noqa: PLC0415 - as above
     from stacks.environment import activate_home  # noqa: PLC0415 - as above
@@ -60,8 +68,7 @@ def _tell(home: Home, *, small: bool, keep: bool) -> None:
     from modelway.cli.demo.story import Story  # noqa: PLC0415 - flows need the environment
 
     Story(SMALL if small else FULL, board).tell()
-    board.console.print(board.table())
-    _say_where(home, board, keep=keep)
+    return board
 
 
 def _set_up(home: Home) -> tuple[str, str]:
@@ -76,25 +83,28 @@ def _set_up(home: Home) -> tuple[str, str]:
 
 
 def _say_where(home: Home, board: "Board", *, keep: bool) -> None:
-    console = board.console
-    console.print(f'This home: eval "$(MODELWAY_HOME={_short(home.root)} .venv/bin/modelway env)"')
-    if not keep:
-        console.print(
-            "Pages: run `modelway ui` in it (Prefect, MLflow, reports). `--keep` leaves all of it up."
-        )
-        return
+    from modelway.cli.demo.board import short  # noqa: PLC0415 - as above
+    from modelway.cli.demo.page import write_page  # noqa: PLC0415 - as above
+
+    page = write_page(board.rows, home.reports)
+    say = board.console.print
+    say(f"\nThis table as a page: {short(str(page))}", soft_wrap=True)
+    enter = f'eval "$(MODELWAY_HOME={short(str(home.root))} .venv/bin/modelway env)"'
+    say(f"Look around with the commands above, after: {enter}", soft_wrap=True)
+    if keep:
+        _start_pages(home, board)
+    else:
+        say("Prefect's, MLflow's and the report pages: .venv/bin/modelway ui   (--keep leaves everything up)")
+
+
+def _start_pages(home: Home, board: "Board") -> None:
     from stacks.pages import start_pages, wait_for_pages  # noqa: PLC0415 - as above
 
     pages = start_pages(home)
     wait_for_pages(home, pages)
-    for page in pages:
-        console.print(f"{page.title}: {page.url}")
-
-
-def _short(path: Path) -> str:
-    with suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
+    for each in pages:
+        board.console.print(f"{each.title}: {each.url}")
+    board.console.print("Stop it all: .venv/bin/modelway serve --stop; .venv/bin/modelway ui --stop")
 
 
 def _strike(home: Home) -> None:
