@@ -145,6 +145,4 @@ def test_the_cause_carries_the_reason_that_was_given() -> None:
 
     decision = should_retrain(signals(drift=Verdict.of(reasons)), POLICY)
 
-    assert decision.reasons[0].message == (
-        "c0: drifted; c1: drifted; c2: drifted; and 2 more"
-    )
+    assert decision.reasons[0].message == ("c0: drifted; c1: drifted; c2: drifted; and 2 more")
