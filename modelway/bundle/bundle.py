@@ -156,19 +156,21 @@ def write_bundle(  # noqa: PLR0913 - a bundle has as many parts as it has
         StorageError: The disk is full or cannot be written; nothing is left behind.
         BundleRejectedError: The folder of that digest exists and does not hold.
     """
-    parts: dict[str, Content] = {
-        MODEL_FILE: onnx,
-        SIGNATURE_JSON_FILE: canonical_json(signature),
-        REFERENCE_FILE: reference,
-        SLO_FILE: yaml.safe_dump(slo.model_dump(mode="json"), sort_keys=True).encode(),
-        CARD_FILE: card.encode(),
-        LINEAGE_FILE: canonical_json(lineage),
-    }
     _check_extras(extras or {})
+    parts: dict[str, Content] = {MODEL_FILE: onnx, REFERENCE_FILE: reference, CARD_FILE: card.encode()}
+    parts |= _described(signature, slo, lineage) | dict(extras or {})
     try:
-        return _written(Path(folder), {**parts, **(extras or {})}, key)
+        return _written(Path(folder), parts, key)
     except OSError as error:
         raise _storage_error(Path(folder), error) from error
+
+
+def _described(signature: Signature, slo: Slo, lineage: Lineage) -> dict[str, Content]:
+    return {
+        SIGNATURE_JSON_FILE: canonical_json(signature),
+        SLO_FILE: yaml.safe_dump(slo.model_dump(mode="json"), sort_keys=True).encode(),
+        LINEAGE_FILE: canonical_json(lineage),
+    }
 
 
 def _written(folder: Path, parts: Mapping[str, Content], key: Ed25519PrivateKey) -> Bundle:

@@ -2,12 +2,9 @@
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 _EDGES_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_SERVER_ERROR = 500
-
-Counts = Callable[[], Mapping[str, int]]
 
 
 class Metrics:
@@ -113,11 +110,6 @@ class Metrics:
             ),
             *self.counter("modelway_rows_total", "Rows scored.", self._rows),
         ]
-
-
-def is_server_error(status: int) -> bool:
-    """Whether a status blames us."""
-    return status >= _SERVER_ERROR
 
 
 def _head(name: str, kind: str, help_text: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from modelway.errors import StorageError
+from modelway.errors import ConfigError, StorageError
 from serving.runtime.journal import journal
 from serving.runtime.parsed import Matrix, Parsed
 
@@ -71,6 +71,7 @@ class PredictionLog:
         self._pending_rows = 0
         self._lock = threading.Lock()
         self._stop, self._usable = threading.Event(), threading.Event()
+        self._unusable: Exception | None = None
         self._oldest_at = 0.0
         self._serial = 0
         self._next_file = int(time.time() * 1000) * 1000  # a restarted container may get the same process id
@@ -79,19 +80,20 @@ class PredictionLog:
         _check_writable(folder)
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
-    def start(self, wait_s: float = 10.0) -> None:
+    def start(self) -> None:
         """Start the thread and wait until it has imported what it needs.
 
         Raises:
-            StorageError: It could not.
+            ConfigError: It could not.
         """
         self._thread.start()
-        if not self._usable.wait(wait_s):
-            raise StorageError(
-                "the prediction log did not start",
+        self._usable.wait()
+        if self._unusable is not None:
+            raise ConfigError(
+                f"the prediction log cannot be written: {self._unusable}",
                 expected="pyarrow",
-                remedy="pip install 'modelway[serving]'",
-            )
+                remedy="pip install 'modelway[serving]', or serve without --log-dir",
+            ) from self._unusable
 
     def append(self, entry: Entry) -> None:
         """Remember an answer, or count it as dropped when too many wait. Never blocks."""
@@ -113,8 +115,13 @@ class PredictionLog:
         self._thread.join(wait_s)
 
     def _run(self) -> None:
-        write = self._make_writer()
-        self._usable.set()
+        try:
+            write = self._make_writer()
+        except Exception as error:  # noqa: BLE001 - raised again by `start`, in the thread that can stop
+            self._unusable = error
+            return
+        finally:
+            self._usable.set()
         while not self._stop.wait(_POLL_S):
             while self._due():
                 self._write_file(write)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from modelway.bundle.bundle import Bundle
-from modelway.errors import StorageError
+from modelway.errors import ConfigError, StorageError
 from serving.runtime.parsed import Parsed
 from serving.runtime.prediction_log import Entry, PredictionLog, Writer
 from serving.runtime.prediction_table import parquet_writer
@@ -185,3 +185,11 @@ def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) ->
 
     with pytest.raises(StorageError, match="prediction log"):
         PredictionLog(tmp_path / "file" / "log", "r1-7", FakeDisk().make)
+
+
+def test_a_log_without_its_library_is_said_at_the_start(tmp_path: Path) -> None:
+    def make() -> Writer:
+        raise ModuleNotFoundError("No module named 'pyarrow'")
+
+    with pytest.raises(ConfigError, match="pyarrow"):
+        PredictionLog(tmp_path, "r1-7", make).start()
