@@ -177,7 +177,8 @@ def _log_two_sample(base: float, worse: float, margin: float, stable: Counts, ca
     centre = min(max(centre, 0.0), 1.0 - margin - 1e-9)
     null = centre + margin
     kelly = canary.trials * (worse - null) / (null * (1.0 - null))
-    stake = min(kelly, _MAX_STAKE * stable.trials / (1.0 - centre), _MAX_STAKE * canary.trials / null)
+    most = min(_MAX_STAKE * stable.trials / (1.0 - centre), _MAX_STAKE * canary.trials / null)
+    stake = max(0.0, min(kelly, most))  # 0 where nothing can be worse: the stable rate and the margin reach 1
     return _log_bet(-stake / stable.trials, centre, stable) + _log_bet(stake / canary.trials, null, canary)
 
 

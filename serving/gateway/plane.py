@@ -60,7 +60,9 @@ class Plane:
         self._clusters = {**_only(self._clusters, self._in_effect.get("cds")), version: clusters}
 
     def _write_routes(self, wish: Desired) -> None:
-        known = self._clusters.get(self._in_effect.get("cds", ""), {})
+        # An Envoy that is yet to start takes both documents over at once, clusters first.
+        current = self._in_effect.get("cds", "") if self._envoy.running else self._last["cds"]
+        known = self._clusters.get(current, {})
         if not set(_with_traffic(wish)) <= set(known):
             if self._routes:
                 return

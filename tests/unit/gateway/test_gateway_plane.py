@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.gateway.desired import Desired, RevisionSpec
@@ -125,6 +125,7 @@ WISHES = [
 
 
 @given(st.lists(st.tuples(st.sampled_from(WISHES), st.booleans(), st.booleans(), st.booleans()), max_size=25))
+@settings(deadline=None)
 def test_no_route_in_effect_ever_names_an_unknown_cluster(
     turns: list[tuple[Desired, bool, bool, bool]],
 ) -> None:

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.rollout.counters import Ledger, Reading, add, gateway_view, observed, parse
@@ -76,6 +76,7 @@ def test_a_replica_that_was_dark_when_the_window_opened_counts_from_its_first_an
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50), st.booleans()), max_size=30))
+@settings(deadline=None)
 def test_sums_over_sources_equal_what_each_added(looks: list[tuple[str, int, bool]]) -> None:
     values = dict.fromkeys("abc", 100)
     ledger = add(None, tuple(reading(name, {"served": 100}) for name in "abc"))
