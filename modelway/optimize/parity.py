@@ -41,12 +41,18 @@ def parity_of(trained: Trained, rows: pl.DataFrame, *, limit: float) -> Verdict:
     Raises:
         SnapshotCorruptError: A file of the training is gone or altered.
     """
-    native = kind_named(trained.kind).load(trained.native.read())
+    return parity(native_of(trained), trained.onnx.read(), rows, trained.signature, limit=limit)
 
-    def probabilities(X: Floats) -> Probabilities:
-        return trained.calibrator.probabilities(native.margins(known(X, trained.signature.inputs)))
 
-    return parity(probabilities, trained.onnx.read(), rows, trained.signature, limit=limit)
+def native_of(trained: Trained) -> Native:
+    """A finished training's model as its own library computes it, calibrated.
+
+    Raises:
+        SnapshotCorruptError: The model's file is gone or altered.
+    """
+    model = kind_named(trained.kind).load(trained.native.read())
+    inputs = trained.signature.inputs
+    return lambda X: trained.calibrator.probabilities(model.margins(known(X, inputs)))
 
 
 def parity(native: Native, onnx: bytes, rows: pl.DataFrame, signature: Signature, *, limit: float) -> Verdict:

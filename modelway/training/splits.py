@@ -18,7 +18,7 @@ class Shares(Frozen):
     calibration: float = Field(default=0.1, gt=0, lt=1)
     """Small: a calibrator has two parameters, and every row it takes is one of train's newest."""
     test: float = Field(default=0.2, gt=0, lt=1)
-    min_rows: int = Field(default=20, ge=2)
+    min_rows: int = Field(default=10, ge=2)
     """Fewest rows in any part."""
 
 

@@ -144,4 +144,5 @@ def _nodes(tree: int, nodes: Any) -> Iterator[dict[str, Any]]:
 def float32_below(value: float) -> float:
     """The largest float32 that is not above `value`."""
     nearest = np.float32(value)
-    return float(nearest if nearest <= value else np.nextafter(nearest, np.float32(-np.inf)))
+    # As a Python float, for numpy would round `value` to float32 before comparing.
+    return float(nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf)))

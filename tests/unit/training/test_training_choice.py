@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from modelway.errors import ConfigError, GateError
+from modelway.stats.ranking import pr_auc
+from modelway.training.artifacts import Trial
+from modelway.training.candidates import kind_named
+from modelway.training.candidates.base import complete
+from modelway.training.choice import Tried, choose
+
+Y = np.array([1, 0, 0, 0] * 60, dtype=np.int8)
+
+
+def tried(kind: str, number: int, margins) -> Tried:
+    score = float(pr_auc(Y, margins))
+    trial = Trial(
+        kind=kind,
+        number=number,
+        params={},
+        rounds=1,
+        metrics={"pr_auc": score, "log_loss": 0.1},
+        run_id="r",
+        fit_seconds=0,
+    )
+    return Tried(trial, margins)
+
+
+def noisy(share: float, seed: int):
+    """The truth in `share` of the rows, noise in the rest."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(len(Y)) < share, Y * 1.0, rng.random(len(Y)))
+
+
+def test_a_clearly_better_trial_wins_wherever_it_stands():
+    decision = choose([tried("hgb", 0, noisy(0.0, 1)), tried("mlp", 0, noisy(0.95, 2))], Y, seed=1)
+
+    assert decision.best.kind == "mlp"
+    assert "highest" in decision.reason
+
+
+def test_within_noise_the_first_trial_wins_and_the_reason_names_both():
+    luck = sorted((noisy(0.5, seed) for seed in range(5)), key=lambda margins: pr_auc(Y, margins))
+    plain, better = luck[2], luck[3]
+
+    decision = choose([tried("hgb", 0, plain), tried("mlp", 2, better)], Y, seed=1)
+
+    assert pr_auc(Y, better) > pr_auc(Y, plain)
+    assert (decision.best.kind, decision.best.number) == ("hgb", 0)
+    assert "mlp trial 2" in decision.reason
+    assert "standard error" in decision.reason
+
+
+def test_diverged_trials_are_passed_over_and_all_diverged_is_an_error():
+    lost = tried("mlp", 0, np.full(len(Y), np.nan))
+
+    assert choose([lost, tried("hgb", 0, noisy(0.5, 1))], Y, seed=1).best.kind == "hgb"
+    with pytest.raises(GateError, match="none of 1 trials"):
+        choose([lost], Y, seed=1)
+
+
+def test_unknown_kinds_and_hyper_parameters_name_those_that_exist():
+    with pytest.raises(ConfigError, match="forest") as caught:
+        kind_named("forest")
+    assert "hgb" in caught.value.expected
+    with pytest.raises(ConfigError, match="depth") as caught:
+        complete("mlp", {"hidden": 8}, {"depth": 3})
+    assert "hidden" in caught.value.expected
