@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from zenml.enums import StackComponentType
 from zenml.models import StackResponse
 from zenml.stack import Flavor
@@ -74,6 +73,7 @@ def activate(name: str) -> None:
     Raises:
         ConfigError: It was not applied.
     """
+    follow_switch()
     try:
         client().activate_stack(name)
     except KeyError as error:
@@ -136,7 +136,7 @@ def check_component(kind: str, component: ComponentSpec) -> dict[str, Any]:
         )
     try:
         return dict(config_class(**component.config).model_dump(mode="json", exclude_unset=True))
-    except ValidationError as error:
+    except Exception as error:  # validators of foreign flavors raise what they like
         raise ConfigError(
             f"`{kind}.config`: {error}", expected=f"settings of flavor {component.flavor}"
         ) from error

@@ -95,7 +95,7 @@ def _unmet(requirements: list[str]) -> Iterator[str]:
         if _wanted(requirement):
             version = _version(requirement.name)
             if version is None or not requirement.specifier.contains(version, prereleases=True):
-                yield f"{requirement.name} is {version or 'not installed'}, not {requirement.specifier}"
+                yield f"{requirement.name} is {version or 'missing'}, wanted {requirement.specifier or 'any'}"
 
 
 def _wanted(requirement: Requirement) -> bool:
