@@ -55,6 +55,7 @@ ROWS = (
     Row("A/A, no bad answer at all", Arm(), Arm(), good=True),
     Row("A/A, errors 0.01 %, slow 0.2 %", GOOD, GOOD, good=True),
     Row("A/A, errors 0.02 %, slow 0.5 %", Arm(0.0002, 0.005), Arm(0.0002, 0.005), good=True),
+    Row("A/A, errors 0.05 % (half of the SLO)", Arm(0.0005, 0.002), Arm(0.0005, 0.002), good=True),
     Row("better canary: slow 0.2 % -> 0.05 %", GOOD, Arm(0.0001, 0.0005), good=True),
     Row("errors 0.2 % (2 x SLO)", GOOD, Arm(0.002, 0.002), good=False),
     Row("errors 1 % (10 x SLO)", GOOD, Arm(0.01, 0.002), good=False),
