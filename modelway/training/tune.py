@@ -11,14 +11,14 @@ from pydantic import AwareDatetime, Field
 
 from modelway.bundle.signature import Signature
 from modelway.contract import Frozen
-from modelway.errors import ConfigError
+from modelway.errors import ConfigError, GateError
 from modelway.optimize.export import to_onnx
 from modelway.stats.calibration import calibration_error, log_loss
 from modelway.stats.ranking import pr_auc, roc_auc
 from modelway.training.artifacts import Trained, Trial, keep
 from modelway.training.calibration import Calibrator, fit_calibrator, threshold_from
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import FittedModel, Recipe, Rows, Value, ignore_epoch
+from modelway.training.candidates.base import FittedModel, Margins, Recipe, Rows, Value, ignore_epoch
 from modelway.training.choice import Decision, Tried, choose
 from modelway.training.encoding import encode, known, labels, refuse_empty_columns, signature_from
 from modelway.training.environment import Environment, current
@@ -67,7 +67,7 @@ def tune(use_case: "UseCase", splits: Splits, request: Request, *, tracker: Trac
         EmptyWindowError: Train rows too few, or of one class only.
         DegenerateColumnError: A feature without any value among the train rows.
         ConfigError: No candidate, an unknown kind or hyper-parameter.
-        GateError: No trial gave finite scores.
+        GateError: No trial gave finite scores, or the final model does not.
     """
     _require_candidates(use_case)
     train = splits.train.load()
@@ -138,11 +138,21 @@ def _fit_final(best: Trial, signature: Signature, splits: Splits, seed: int) -> 
     kind = kind_named(best.kind)
     params = {**best.params, kind.rounds_param: best.rounds}
     model = kind.fit(train, None, Recipe(signature.inputs, params, seed), ignore_epoch)
-    margins = model.margins(calibration.X)
+    margins = _finite(model.margins(calibration.X), best)
     calibrator = fit_calibrator(margins, calibration.y)
     p = calibrator.probabilities(margins)
     figures = score_figures(calibration.y.astype(np.float64), p, "calibration rows")
     return _Final(signature, params, model, calibrator, _metrics(calibration, p), figures)
+
+
+def _finite(margins: Margins, best: Trial) -> Margins:
+    if not np.isfinite(margins).all():
+        raise GateError(
+            f"{best.kind} trial {best.number}, fitted again on all train rows, gives no finite scores",
+            expected="log-odds for every calibration row",
+            remedy="lower the learning rates in the use case's candidates",
+        )
+    return margins
 
 
 def _metrics(rows: Rows, p: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> dict[str, float]:
