@@ -148,7 +148,8 @@ class Network(nn.Module):
         z = np.where(missing, np.float32(0), np.clip(z, -CLIP, CLIP))
         codes = X[:, scaling.categories]
         unknown = np.array(scaling.sizes, dtype=np.float32)
-        rows = np.where(np.isnan(codes), unknown, codes).astype(np.int64) + np.array(scaling.offsets[:-1], dtype=np.int64)
+        offsets = np.array(scaling.offsets[:-1], dtype=np.int64)
+        rows = np.where(np.isnan(codes), unknown, codes).astype(np.int64) + offsets
         return torch.from_numpy(np.hstack([z, missing]).astype(np.float32)), torch.from_numpy(rows)
 
 
