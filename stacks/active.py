@@ -12,6 +12,7 @@ from zenml.enums import StackComponentType
 
 from modelway.errors import ConfigError
 from modelway.home import Home
+from stacks.apply import ensure_active_stack
 from stacks.zenml_client import client
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def stack_name() -> str:
-    """Name of the active stack."""
-    return str(client().active_stack_model.name)
+    """Name of the active stack; a home without any of ours gets `local`."""
+    return ensure_active_stack(Home.current())
 
 
 def snapshot_store() -> "FolderSnapshotStore":
@@ -96,6 +97,7 @@ def _artifact_path() -> str:
 
 
 def _setting(kind: StackComponentType, key: str) -> Any:
+    ensure_active_stack(Home.current())
     stack = client().active_stack_model
     components = stack.components.get(kind) or []
     if not components or key not in components[0].configuration:

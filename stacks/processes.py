@@ -35,12 +35,17 @@ class Service(Frozen):
     @property
     def alive(self) -> bool:
         """Whether that very process still runs."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created_at_s) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return lives(self.pid, self.created_at_s)
+
+
+def lives(pid: int, created_at_s: float) -> bool:
+    """Whether the process that was started then still runs; a later one with the same id does not count."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created_at_s) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def running(home: Home, name: str) -> Service | None:

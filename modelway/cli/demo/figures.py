@@ -10,6 +10,7 @@ from modelway.monitoring.monitor import MonitoringReport
 from modelway.registry.model_version import ModelVersion
 from modelway.stats.bootstrap import Estimate
 from modelway.training.artifacts import Trained
+from serving.rollout.plan import Metric
 from serving.rollout.state import RolloutState
 
 
@@ -81,6 +82,12 @@ def matured(report: MonitoringReport) -> str:
 def path(state: RolloutState) -> str:
     """The steps of a rollout, in order."""
     return " → ".join(dict.fromkeys(moment.step for moment in state.timeline if moment.step))
+
+
+def evidence(state: RolloutState) -> str:
+    """What the last step rested on: the canary's own requests."""
+    errors, slow = (state.evidence.tallies[metric].canary for metric in (Metric.ERRORS, Metric.SLOW))
+    return f"at 100 %: {errors.trials:,} requests, {errors.events} errors, {slow.events} over the SLO"
 
 
 def restored(state: RolloutState) -> str:

@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from modelway.cli.demo.board import Row
+from modelway.cli.demo.board import Row, short
 from modelway.evaluation.page import page, section, table
 
 LEAD = "What each station did in this run, and where to look. Every figure was computed in it."
@@ -31,4 +31,4 @@ def _look(look: str, folder: Path) -> str:
     if path.suffix == ".html" and path.is_relative_to(folder):
         address = escape(str(path.relative_to(folder)))
         return f'<a href="{address}">{address}</a>'
-    return f"<code>{escape(look)}</code>"
+    return f"<code>{escape(short(look))}</code>"

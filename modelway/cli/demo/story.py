@@ -116,7 +116,7 @@ class Story:
         if state is None:
             raise GateError("no canary ran", expected="a champion to compare with", remedy="read the log")
         row = Row("canary", f"{done.version.reference}: {figures.path(state)}, then promoted")
-        row.figure = f"{state.timeline[-1].verdict.summary() if state.timeline[-1].verdict else ''}"
+        row.figure = figures.evidence(state)
         row.look = f"modelway rollout status {self.use_case.name}"
         row.seconds = (state.timeline[-1].at - state.timeline[0].at).total_seconds()
         self.board.add(row)
