@@ -10,6 +10,7 @@ from modelway.cli.output import emit
 from modelway.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
+    from modelway.contract import Verdict
     from modelway.data.profile import Roles
 
 app = typer.Typer(no_args_is_help=True, help="Write a new use case, or check one.")
@@ -70,23 +71,36 @@ def new(
 def check(
     name: str = typer.Argument(help="Installed use case."),
     source: str | None = typer.Option(None, help="Where to read; default: the use case's own source."),
+    data_only: bool = typer.Option(False, "--data-only", help="Leave out: train, parity, bundle, serve."),
     json_: bool = _JSON,
 ) -> None:
-    """Try a use case on its data: schema, clocks, label, training set, leaks. Exit code 1 if it fails."""
-    from modelway.data.conformance import check_use_case  # noqa: PLC0415 - polars and pandera, 2 s
-    from modelway.usecase import load_use_case  # noqa: PLC0415 - as above
-
-    verdict = check_use_case(load_use_case(name), source)
+    """Try a use case: its data, then a small model all the way to an answer. Exit code 1 if it fails."""
+    verdict = _verdict(name, source, data_only=data_only)
     if json_:
         print(json.dumps(verdict.model_dump(mode="json"), indent=2))
     else:
         rows = [{"check": r.metric, "outcome": r.outcome.value, "found": r.message} for r in verdict.reasons]
         emit(rows, as_json=False, title=f"{name}: {verdict.outcome.value}")
-        print(f"not tried here: {', '.join(verdict.evidence['not_tried'])}")
+        if left_out := verdict.evidence["not_tried"]:
+            print(f"not tried: {', '.join(left_out)}")
     if not verdict.passed:
         raise VerdictError(
             verdict.summary(), expected="every check to pass", remedy="mend the use case, or its contract"
         )
+
+
+def _verdict(name: str, source: str | None, *, data_only: bool) -> "Verdict":
+    """On the data first: a model of data that does not hold would say nothing."""
+    from modelway.data.conformance import check_use_case  # noqa: PLC0415 - polars and pandera, 2 s
+    from modelway.usecase import load_use_case  # noqa: PLC0415 - as above
+
+    use_case = load_use_case(name)
+    verdict = check_use_case(use_case, source)
+    if data_only or not verdict.passed:
+        return verdict
+    from stacks.roundtrip import try_round_trip  # noqa: PLC0415 - scikit-learn, torch, MLflow: seconds
+
+    return verdict & try_round_trip(use_case, source)
 
 
 def _roles(

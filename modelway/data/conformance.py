@@ -1,7 +1,7 @@
 """Try a use case on its own data: does it keep what its contract, clocks and label promise?
 
 What is tried: declaration, load, clean, contract, snapshot and as-of read, label, training set, leaks.
-What is not tried here: training, bundling and serving.
+What is not tried here: training, parity, bundling and serving; `stacks.roundtrip` does.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from modelway.errors import ModelwayError
 from modelway.features.training_set import build_training_set
 from modelway.usecase import UseCase
 
-NOT_TRIED = ("train", "bundle", "serve")
+NOT_TRIED = ("train", "parity", "bundle", "serve")
 
 
 def check_use_case(use_case: UseCase, source: str | None = None) -> Verdict:
