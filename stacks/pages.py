@@ -14,6 +14,9 @@ REPORTS = "reports"
 MLFLOW = "mlflow-"
 """Each stack has its own experiments, so its own page: the name goes on with the stack's."""
 
+_NO_JOBS = "false"
+"""MLflow's page starts nine processes for background jobs that nothing of ours asks for."""
+
 _LIMIT_S = 120.0
 """Fresh databases on a busy machine; each takes 15 s on two idle cores."""
 
@@ -88,7 +91,8 @@ def _start_mlflow(home: Home, stack: str, tracking_uri: str) -> Service:
     port = processes.choose_port(home, name)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
     where = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]
-    return processes.start(home, name, command + where, port=port, environment=home.exports())
+    environment = {**home.exports(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": _NO_JOBS}
+    return processes.start(home, name, command + where, port=port, environment=environment)
 
 
 def _start_reports(home: Home) -> Service:
