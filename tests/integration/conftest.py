@@ -1,10 +1,14 @@
 """One Prefect server and one ZenML store for every test that runs a flow: a fresh pair takes 20 seconds."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from modelway.home import Home
+
+if TYPE_CHECKING:
+    from tests.integration.bridge.prefect_pages import Pages
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,14 @@ def orchestration() -> Iterator[Home]:
             flush_logs()
     finally:
         stop_server(home)
+
+
+@pytest.fixture(scope="session")
+def pages(orchestration: Home) -> Iterator["Pages"]:
+    """Prefect's side of every run."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - after the home is active
+
+    from tests.integration.bridge.prefect_pages import Pages  # noqa: PLC0415 - as above
+
+    with get_client(sync_client=True) as client:
+        yield Pages(client)
