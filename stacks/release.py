@@ -94,8 +94,8 @@ def _serve_at_once(version: ModelVersion, who: str) -> Released:
 def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVersion:
     """Write a finished rollout's end into the registry: traffic first, then the books. Repeatable."""
     now = registry().get(version.name, version.version)
-    if now.stage is not Stage.STAGING:
-        return now
+    if now.stage is not Stage.STAGING or state.phase is Phase.ABORTED:
+        return now  # an abort says nothing about the version: it may be tried again
     evidence = {
         "rollout": state.plan_id,
         "verdict": state.verdict.model_dump(mode="json") if state.verdict else None,
