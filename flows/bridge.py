@@ -14,21 +14,23 @@ returns, so that the next step can take it.
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from prefect import Flow
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from zenml import pipeline
+from zenml.execution.pipeline.dynamic.run_context import DynamicPipelineRunContext
 from zenml.models import PipelineRunResponse
 
-from modelway.errors import ConfigError, NotFoundError
+from modelway.errors import ConfigError, NotFoundError, NotRunningError
 from modelway.home import Home
 from stacks.apply import ensure_active_stack
 from stacks.environment import activate_home
 from stacks.flavors.console import unify_logs
-from stacks.flavors.link import stop_zenml_runs
+from stacks.flavors.link import bury_dead_runs, stop_zenml_runs
 from stacks.prefect_server import ensure_server
 
 PIPELINE_SUFFIX = "_pipeline"
@@ -38,11 +40,14 @@ class MlFlow(Flow[..., Any]):
     """A Prefect flow whose body is one ZenML run on the active stack."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it here and now, on this home's Prefect server, which is started where none is known."""
+        """Run it here and now, on this home's Prefect server, which is started where none is known.
+
+        Raises:
+            NotRunningError: `PREFECT_API_URL` names a server that does not answer.
+        """
         unify_logs()
-        if PREFECT_API_URL.value():
-            return super().__call__(*args, **kwargs)
-        with temporary_settings({PREFECT_API_URL: ensure_server(activate_home())}):
+        url = PREFECT_API_URL.value() or ensure_server(activate_home())
+        with temporary_settings({PREFECT_API_URL: url}), _server_errors_are_ours(url):
             return super().__call__(*args, **kwargs)
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -95,6 +100,20 @@ def output(run: PipelineRunResponse, name: str) -> Any:
     return found[name].load()
 
 
+@contextmanager
+def _server_errors_are_ours(url: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        raise NotRunningError(
+            f"no Prefect server answers at {url}",
+            expected="the server that PREFECT_API_URL names",
+            remedy="modelway ui --detach, or unset PREFECT_API_URL to have one started",
+        ) from error
+
+
 def _as_pipeline(name: str, body: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(body)
     def entrypoint(*args: Any, **kwargs: Any) -> Any:
@@ -111,7 +130,9 @@ def _runs_pipeline(made: Callable[..., Any], body: Callable[..., Any]) -> Callab
     @functools.wraps(body)
     def run_on_active_stack(*args: Any, **kwargs: Any) -> Any:
         unify_logs()
-        ensure_active_stack(Home.current())
+        if not DynamicPipelineRunContext.is_active():
+            ensure_active_stack(Home.current())
+            bury_dead_runs()
         return made(*args, **kwargs)
 
     return run_on_active_stack

@@ -3,11 +3,13 @@
 import logging
 import os
 from functools import cache
-from typing import TextIO
+from typing import Any, TextIO
 
 from prefect.logging.formatters import PrefectFormatter
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from zenml.logger import ZenMLConsoleHandler
+
+from modelway.errors import ModelwayError
 
 OURS = frozenset({"prefect", "modelway", "flows", "steps", "stacks", "serving", "loadtests", "usecases"})
 """Loggers whose information is for people. Everyone else's is stored; only warnings reach the console."""
@@ -40,7 +42,7 @@ def flush_logs() -> None:
 def _console(unwrapped_stderr: TextIO) -> logging.Handler:
     handler = PrefectConsoleHandler(unwrapped_stderr)
     handler.setFormatter(
-        PrefectFormatter(
+        _Formatter(
             f"{_PREFIX}%(name)s - %(message)s",
             datefmt="%H:%M:%S",
             flow_run_fmt=f"{_PREFIX}flow %(flow_name)s - %(message)s",
@@ -50,6 +52,13 @@ def _console(unwrapped_stderr: TextIO) -> logging.Handler:
     handler.addFilter(_for_people)
     handler.setLevel(os.environ.get(_LEVEL, "NOTSET"))
     return handler
+
+
+class _Formatter(PrefectFormatter):
+    """An error that says what to do needs no stack; Prefect's pages keep it, for they format it anew."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return "" if isinstance(ei[1], ModelwayError) else super().formatException(ei)
 
 
 def _for_people(record: logging.LogRecord) -> bool:

@@ -4,13 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
 
 from flows.bridge import output
-from modelway.errors import ConfigError, GateError, NotFoundError
+from modelway.errors import ConfigError, GateError, NotFoundError, NotRunningError
 from modelway.home import Home
 from stacks import active, apply
+from stacks.processes import port_from_system
 from tests.integration.bridge import bridge_flows
 from tests.integration.bridge.bridge_flows import NumberConfig
 
@@ -117,6 +119,13 @@ def test_a_misspelt_parameter_is_named_and_nothing_runs():
         bridge_flows.numbers_flow({"numbrs": [1]})
 
     assert Client().list_pipeline_runs(pipeline="numbers").total == before
+
+
+def test_a_server_that_does_not_answer_is_named():
+    nobody = f"http://127.0.0.1:{port_from_system()}/api"
+
+    with temporary_settings({PREFECT_API_URL: nobody}), pytest.raises(NotRunningError, match=nobody):
+        bridge_flows.numbers_flow(NumberConfig())
 
 
 def test_a_flow_inside_a_flow_hands_its_result_to_the_next_step(pages):

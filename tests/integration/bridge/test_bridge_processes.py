@@ -72,6 +72,24 @@ def test_a_terminated_flow_leaves_no_zenml_run_going_and_nothing_in_the_users_ho
     assert list(Path(shell["HOME"]).rglob("*")) == []
 
 
+def test_a_killed_flow_is_buried_by_the_next_one(shell: dict[str, str], pages, tmp_path: Path):
+    command = [sys.executable, "-m", "tests.integration.bridge.bridge_flows", str(tmp_path)]
+    flow = subprocess.Popen(command, env=shell, cwd=SOURCE_ROOT)
+    try:
+        until((tmp_path / "lingering").exists)
+    finally:
+        flow.kill()
+        flow.wait(LIMIT_S)
+    killed = newest_run("lingering")
+    assert killed.status == ExecutionStatus.RUNNING
+
+    bridge_flows.numbers_flow(bridge_flows.NumberConfig())
+
+    assert Client().get_pipeline_run(killed.id).status == ExecutionStatus.STOPPED
+    assert pages.flow_run_of(killed).state_name == "Crashed"
+    assert "killed" in pages.flow_run_of(killed).state.message
+
+
 @pytest.fixture
 def worker(pages, shell: dict[str, str], tmp_path: Path) -> Iterator[None]:
     fast = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
