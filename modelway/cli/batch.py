@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from modelway.batch.score import BatchReport
     from modelway.bundle.bundle import Bundle
 
-app = typer.Typer(no_args_is_help=True, help="Score a folder of Parquet files, exactly once.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Score a folder of Parquet files, exactly once."
+)
 
 
 @app.callback()
@@ -84,4 +86,4 @@ def _registered(model: str) -> "Bundle":
     from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds
 
     name, _, reference = model.partition("@")
-    return registry().bundle(name, reference or None)
+    return registry().bundle(name, reference or registry().serving_alias(name))

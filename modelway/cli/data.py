@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from modelway.contract import Verdict
     from modelway.data.snapshot import FolderSnapshotStore, Snapshot
 
-app = typer.Typer(no_args_is_help=True, help="Ingest, list, show, verify and compare data snapshots.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Ingest, list, show, verify and compare data snapshots."
+)
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 _STORE = typer.Option(None, "--store", help="Folder or URL of snapshots; default: the active stack's.")

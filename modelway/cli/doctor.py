@@ -2,7 +2,7 @@
 
 import typer
 
-app = typer.Typer(help="Say what this machine lacks and how to get it.")
+app = typer.Typer(add_completion=False, help="Say what this machine lacks and how to get it.")
 
 
 @app.callback(invoke_without_command=True)

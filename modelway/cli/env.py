@@ -9,7 +9,9 @@ import typer
 if TYPE_CHECKING:
     from modelway.home import Home
 
-app = typer.Typer(help="Print the exports that make other tools use this checkout's stores.")
+app = typer.Typer(
+    add_completion=False, help="Print the exports that make other tools use this checkout's stores."
+)
 
 
 @app.callback(invoke_without_command=True)

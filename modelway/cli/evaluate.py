@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from modelway.evaluation.record import Evaluation
     from modelway.registry.registry import Registry
 
-app = typer.Typer(no_args_is_help=True, help="Show the evaluation of a registered model.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Show the evaluation of a registered model."
+)
 
 
 @app.callback()

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from modelway.features.store import FeatureStore
     from modelway.usecase import UseCase
 
-app = typer.Typer(no_args_is_help=True, help="Build training sets, materialise online features, check skew.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Build training sets, materialise online features, check skew.",
+)
 
 _USE_CASE = typer.Argument(help="Installed use case, e.g. credit.")
 _AS_OF = typer.Option(..., "--as-of", formats=["%Y-%m-%d"], help="What was known on that day (UTC).")

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from loadtests.outputs import LoadReport
     from modelway.usecase import UseCase
 
-app = typer.Typer(no_args_is_help=True, help="Offer load to the gateway and hold it against the SLO.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Offer load to the gateway and hold it against the SLO."
+)
 
 JSON = typer.Option(False, "--json", help="Print JSON.")
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
@@ -36,13 +38,14 @@ def run(
     """Run one load test. Exit code 0: the promise held, 1: it was broken, 3: nothing can be said."""
     from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
 
-    home = activate_home()
+    activate_home()
     from loadtests.options import read_slo  # noqa: PLC0415 - as above
     from loadtests.run import run_load  # noqa: PLC0415 - as above
     from modelway.usecase import load_use_case  # noqa: PLC0415 - as above
+    from stacks.active import reports_folder  # noqa: PLC0415 - as above
 
     case = load_use_case(use_case)
-    folder = out or home.reports / "loadtest" / case.name
+    folder = out or reports_folder() / "loadtest" / case.name
     report = run_load(
         url=url or _gateway_url(),
         model=case.name,

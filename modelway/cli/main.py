@@ -18,7 +18,7 @@ STATIONS = {
     "train": "Train, evaluate and register a challenger.",
     "evaluate": "Show the evaluation of a registered model.",
     "models": "List, promote, roll back and verify registered models.",
-    "optimize": "Export a model to ONNX and prove that it answers the same.",
+    "optimize": "Inspect a model's graph, and prove that it answers sanely.",
     "serve": "Serve a model behind the local gateway.",
     "rollout": "Start, watch or abort a canary rollout.",
     "loadtest": "Offer load to the gateway and hold it against the SLO.",

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from modelway.registry.model_version import ModelVersion
     from modelway.registry.registry import Registry
 
-app = typer.Typer(no_args_is_help=True, help="List, promote, roll back and verify registered models.")
-audit_app = typer.Typer(no_args_is_help=True, help="The log of who decided what, when and why.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="List, promote, roll back and verify registered models."
+)
+audit_app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="The log of who decided what, when and why."
+)
 app.add_typer(audit_app, name="audit")
 
 _MODEL = typer.Argument(help="NAME, NAME@3, NAME@champion or NAME@challenger.")

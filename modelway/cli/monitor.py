@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from modelway.monitoring.monitor import MonitoringReport
     from modelway.monitoring.performance import WindowPerformance
 
-app = typer.Typer(no_args_is_help=True, help="Drift, matured performance and what they ask for.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Drift, matured performance and what they ask for."
+)
 
 USE_CASE = typer.Argument("credit", help="Whose champion.")
 JSON = typer.Option(False, "--json", help="Print the whole report as JSON.")

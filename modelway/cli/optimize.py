@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from modelway.bundle.bundle import Bundle
 
-app = typer.Typer(no_args_is_help=True, help="Look into an exported graph and prove that it answers sanely.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Look into an exported graph and prove that it answers sanely.",
+)
 
 _MODEL = typer.Argument(None, help="NAME, NAME@3, NAME@champion or NAME@challenger.")
 _BUNDLE = typer.Option(None, help="This bundle folder instead of a registered model.")

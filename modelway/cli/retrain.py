@@ -5,15 +5,17 @@ from datetime import datetime
 import typer
 
 from modelway.cli.output import emit
-from modelway.cli.runs import as_utc, ready_stack
+from modelway.cli.runs import day_in_utc, ready_stack
 
-app = typer.Typer(help="Run continuous training: look, decide, train, roll out.")
+app = typer.Typer(add_completion=False, help="Run continuous training: look, decide, train, roll out.")
 
 
 @app.command()
 def retrain(
     use_case: str = typer.Argument("credit", help="Which problem."),
-    as_of: datetime = typer.Option(..., formats=["%Y-%m-%d"], help="End of the newest window, UTC."),
+    as_of: datetime = typer.Option(
+        None, formats=["%Y-%m-%d"], help="End of the newest window, UTC; today when left out."
+    ),
     source: str = typer.Option(None, help="Where the data is; the use case's default when left out."),
     trials: int = typer.Option(4, min=1, help="Hyper-parameter trials per kind of model."),
     rate_rps: float = typer.Option(0.0, min=0, help="Real rows offered during the canary; 0: only users'."),
@@ -27,11 +29,12 @@ def retrain(
         continuous_training_flow,
     )
 
+    day = day_in_utc(as_of)
     config = ContinuousTrainingConfig(
-        use_case=use_case, source=source, as_of=as_utc(as_of), trials=trials, rehearsal_rate_rps=rate_rps
+        use_case=use_case, source=source, as_of=day, trials=trials, rehearsal_rate_rps=rate_rps
     )
     run = continuous_training_flow(config)
     decision = output(run, "monitoring_report").decision
     released = output(run, "rollout_verdict").version.reference if decision.retrain else None
     facts = {"asked_by": ", ".join(decision.causes), "retrained": decision.retrain, "live": released}
-    emit([facts], as_json=json_, title=f"Continuous training as of {as_of:%Y-%m-%d}")
+    emit([facts], as_json=json_, title=f"Continuous training as of {day:%Y-%m-%d}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from serving.rollout.runner import Record
     from serving.rollout.state import RolloutState
 
-app = typer.Typer(no_args_is_help=True, help="Start, watch or abort a canary rollout.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, watch or abort a canary rollout.")
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 

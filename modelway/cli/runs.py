@@ -14,6 +14,7 @@ def ready_stack() -> str:
     return ensure_active_stack(home)
 
 
-def as_utc(day: datetime) -> datetime:
-    """A date from the command line, as midnight UTC."""
-    return day.replace(tzinfo=UTC)
+def day_in_utc(day: datetime | None) -> datetime:
+    """A date from the command line, as midnight UTC; today's when none was given."""
+    chosen = day or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return chosen.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8080
 
-app = typer.Typer(help="Serve a model behind the local gateway.")
+app = typer.Typer(add_completion=False, help="Serve a model behind the local gateway.")
 
 
 @app.command()
@@ -67,7 +67,7 @@ def revision(model: str | None, bundle: Path | None) -> "Revision":
 
     name, _, reference = model.partition("@")
     registered = registry()
-    version = registered.get(name, reference or None)
+    version = registered.get(name, reference or registered.serving_alias(name))
     return revision_of(registered.bundle(name, version.version), verify_key=key, version=version.version)
 
 
@@ -95,7 +95,10 @@ def _serve(
 ) -> None:
     wanted = port if port is not None or target.running else DEFAULT_PORT
     url = target.serve(chosen, replicas=replicas, port=wanted)
-    print(f"{chosen.id} serves at {url}  (docs: {url}/v2, requests: POST {url}/v2/models/NAME/infer)")
+    name = chosen.id.rpartition("-")[0]
+    print(
+        f"{chosen.id} serves at {url}; inputs: {url}/v2/models/{name}; POST to {url}/v2/models/{name}/infer"
+    )
     if detach:
         return
     print("Ctrl-C stops it.")

@@ -10,7 +10,7 @@ from modelway.errors import InfrastructureError
 if TYPE_CHECKING:
     from stacks.checkup import Finding
 
-app = typer.Typer(no_args_is_help=True, help="Apply stacks and see what they need.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Apply stacks and see what they need.")
 
 JSON = typer.Option(False, "--json", help="Print JSON.")
 

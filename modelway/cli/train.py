@@ -5,15 +5,17 @@ from datetime import datetime
 import typer
 
 from modelway.cli.output import emit
-from modelway.cli.runs import as_utc, ready_stack
+from modelway.cli.runs import day_in_utc, ready_stack
 
-app = typer.Typer(help="Train, evaluate and register a challenger.")
+app = typer.Typer(add_completion=False, help="Train, evaluate and register a challenger.")
 
 
 @app.command()
 def train(
     use_case: str = typer.Argument("credit", help="Which problem; `modelway usecase list`."),
-    as_of: datetime = typer.Option(..., formats=["%Y-%m-%d"], help="What was known then may be learnt, UTC."),
+    as_of: datetime = typer.Option(
+        None, formats=["%Y-%m-%d"], help="What was known then may be learnt, UTC; today when left out."
+    ),
     source: str = typer.Option(None, help="Where the data is; the use case's default when left out."),
     trials: int = typer.Option(4, min=1, help="Hyper-parameter trials per kind of model."),
     seed: int = typer.Option(7, help="Decides all randomness."),
@@ -25,7 +27,9 @@ def train(
     from flows.training import TrainingConfig, training_flow  # noqa: PLC0415 - as above
     from stacks.reports import evaluation_page  # noqa: PLC0415 - as above
 
-    config = TrainingConfig(use_case=use_case, source=source, as_of=as_utc(as_of), trials=trials, seed=seed)
+    config = TrainingConfig(
+        use_case=use_case, source=source, as_of=day_in_utc(as_of), trials=trials, seed=seed
+    )
     run = training_flow(config)
     version, trained = output(run, "registered_version"), output(run, "trained")
     facts = {"version": version.reference, "stage": version.stage.value, "kind": trained.kind}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from modelway.home import Home
     from stacks.pages import Page
 
-app = typer.Typer(help="Start the pages: Prefect, MLflow and our reports.")
+app = typer.Typer(add_completion=False, help="Start the pages: Prefect, MLflow and our reports.")
 
 
 @app.callback(invoke_without_command=True)

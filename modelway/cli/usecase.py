@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelway.contract import Verdict
     from modelway.data.profile import Roles
 
-app = typer.Typer(no_args_is_help=True, help="Write a new use case, or check one.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Write a new use case, or check one.")
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 

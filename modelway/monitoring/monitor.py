@@ -136,9 +136,14 @@ def _signals(
 def _predictions(
     folder: Path, subject: Subject, as_of: datetime, policy: MonitoringPolicy
 ) -> tuple[pl.DataFrame, str | None]:
-    """The log's rows, or none and the reason: silence is a finding, reported as INCONCLUSIVE."""
+    """The log's rows, or none and the reason: silence is a finding, reported as INCONCLUSIVE.
+
+    Events from before the model's `as_of` are left out: they are replays, of a load test say, and the
+    model may have learnt from them.
+    """
     count = max(policy.windows, policy.performance_windows)
     since = windows_before(as_of, days=policy.window_days, count=count)[0].since
+    since = max(since, subject.as_of)
     try:
         return read_predictions(folder, since=since, until=as_of, bundle=subject.bundle), None
     except EmptyWindowError as empty:

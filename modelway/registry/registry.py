@@ -114,6 +114,13 @@ class Registry:
         ledger = self._settled(name, ledger_id) if ledger_id else None
         return self._version(ledger, ledger.champion) if ledger and ledger.champion else None
 
+    def serving_alias(self, name: str) -> str:
+        """What to serve when nothing was said: the champion, else the challenger, which passed its gates.
+
+        A version that failed its gates is served only when it is asked for by its number.
+        """
+        return "champion" if self.champion(name) else "challenger"
+
     def predecessor(self, name: str) -> ModelVersion:
         """The version that `rollback` would return to.
 

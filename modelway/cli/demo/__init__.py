@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="Drive the whole loop on real loans and print what happened.")
+app = typer.Typer(add_completion=False, help="Drive the whole loop on real loans and print what happened.")
 
 
 @app.callback(invoke_without_command=True)

@@ -76,6 +76,20 @@ def test_another_bundles_answers_are_not_looked_at(reference, labels, subject, m
     assert report.drift.drifted == ()
 
 
+def test_replays_from_before_the_models_day_are_not_looked_at(
+    reference, labels, subject, make_log, write_log
+) -> None:
+    """A load test replays rows that the model may have learnt from: they say nothing of its traffic."""
+    folder = write_log(make_log(np.random.default_rng(1), 1600, days=120))
+    later = subject.model_copy(update={"as_of": subject.as_of + timedelta(days=60)})
+
+    report = monitor(
+        folder, reference, labels, subject=later, as_of=subject.as_of + timedelta(days=120), policy=POLICY
+    )
+
+    assert 700 < report.predictions < 900
+
+
 def test_a_silent_service_is_inconclusive_and_says_why(reference, labels, subject, tmp_path) -> None:
     report = _look(tmp_path / "nowhere", reference, labels, subject)
 
