@@ -2,8 +2,9 @@
 
 import logging
 import os
+from copy import copy
 from functools import cache
-from typing import Any, TextIO
+from typing import TextIO
 
 from prefect.logging.formatters import PrefectFormatter
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
@@ -55,10 +56,13 @@ def _console(unwrapped_stderr: TextIO) -> logging.Handler:
 
 
 class _Formatter(PrefectFormatter):
-    """An error that says what to do needs no stack; Prefect's pages keep it, for they format it anew."""
+    """An error that says what to do needs no stack on the console; Prefect's pages keep it."""
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        return "" if isinstance(ei[1], ModelwayError) else super().formatException(ei)
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and isinstance(record.exc_info[1], ModelwayError):
+            record = copy(record)  # the handlers after this one show the stack
+            record.exc_info = record.exc_text = None
+        return str(super().format(record))
 
 
 def _for_people(record: logging.LogRecord) -> bool:
