@@ -29,6 +29,8 @@ def activate_home() -> Home:
             os.environ[name] = value
         else:
             os.environ.setdefault(name, value)
+    # ZenML asks uv, where there is one, for the packages of each run. Ours alone: not among the exports.
+    os.environ.setdefault("UV_CACHE_DIR", str(home.root / "cache" / "uv"))
     return home
 
 
