@@ -20,7 +20,7 @@ RUN python -m venv /opt/modelway \
 FROM python:3.11-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin modelway
 COPY --from=build /opt/modelway /opt/modelway
-ENV PATH="/opt/modelway/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH="/opt/modelway/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 USER 10001
 WORKDIR /tmp
 EXPOSE 8080

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def serve(options: argparse.Namespace) -> None:
         StorageError: The prediction log cannot be written.
         ConfigError: The key is none.
     """
-    stop = _stop_on_signals()
+    stopped = _stop_signals()
     sock = listen(options.host, options.port)
     bundle = Bundle.open(options.bundle, verify_key=options.verify_key)
     log = _prediction_log(options, bundle)
@@ -89,24 +89,31 @@ def serve(options: argparse.Namespace) -> None:
     app.ready = True
     transport.start()
     journal("ready", **_identity(bundle, options), address=_address(sock))
-    stop.wait()
+    os.read(stopped, 1)
     _drain(app, transport, options)
 
 
 def _drain(app: App, transport: Transport, options: argparse.Namespace) -> None:
     journal("draining", revision=options.revision)
     app.ready = False
-    threading.Event().wait(options.drain_s)  # so that probes see it before connections are refused
+    time.sleep(options.drain_s)  # so that probes see it before connections are refused
     finished = transport.stop(_IN_FLIGHT_WAIT_S)
     app.close()
     journal("stopped", revision=options.revision, in_flight_finished=finished, **app.totals())
 
 
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
+def _stop_signals() -> int:
+    """A descriptor that becomes readable with SIGTERM or SIGINT, whenever it comes, to whichever thread.
+
+    An event that a handler sets would not do: handlers run on the main thread once that runs again,
+    and a signal that comes just before it sleeps, or to a thread of a library, would not wake it.
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    return stop
+        signal.signal(number, lambda _number, _frame: None)
+    return readable
 
 
 def _prediction_log(options: argparse.Namespace, bundle: Bundle) -> PredictionLog | None:

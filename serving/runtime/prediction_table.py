@@ -55,8 +55,8 @@ def _example(width: int) -> Entry:
 class _Arrays:
     """Arrow arrays from buffers.
 
-    `pa.array` on a numpy array, and `pq.write_table` on a Python file, import pandas where there is
-    one: a second, and 50 MB, that nobody here asked for.
+    `pa.array`, and `pq.write_table` on a Python file, import pandas where there is one: a second, and
+    50 MB, that nobody here asked for.
     """
 
     def __init__(self, pa: Any) -> None:
@@ -69,7 +69,21 @@ class _Arrays:
 
     def strings(self, values: Sequence[str | None]) -> Any:
         """Strings, None for null."""
-        return self.pa.array(values, self.pa.string())
+        encoded = [b"" if value is None else value.encode() for value in values]
+        ends = np.cumsum(np.fromiter(map(len, encoded), np.int32, len(encoded)), dtype=np.int32)
+        known = np.packbits([value is not None for value in values], bitorder="little")
+        buffers = [known, np.concatenate([np.zeros(1, np.int32), ends]), b"".join(encoded)]
+        return self._joined(len(encoded), buffers)
+
+    def constant(self, value: str, rows: int) -> Any:
+        """The same string in every row."""
+        encoded = value.encode()
+        ends = np.arange(rows + 1, dtype=np.int32) * np.int32(len(encoded))
+        return self._joined(rows, [None, ends, encoded * rows])
+
+    def _joined(self, rows: int, buffers: Sequence[Any]) -> Any:
+        held = [None if buffer is None else self.pa.py_buffer(buffer) for buffer in buffers]
+        return self.pa.Array.from_buffers(self.pa.string(), rows, held)
 
 
 def _table(
@@ -89,7 +103,7 @@ def _table(
         "_event_time": arrays.of(arrays.moment, _event_times(entries, received)),
         "_received_at": arrays.of(arrays.moment, received),
     }
-    columns |= {name: pa.repeat(value, rows) for name, value in constants.items()}
+    columns |= {name: arrays.constant(value, rows) for name, value in constants.items()}
     columns["_probability"] = arrays.of(pa.float32(), _floats(entry.probabilities for entry in entries))
     features = np.asfortranarray(_floats(entry.features for entry in entries).reshape(rows, len(names)))
     columns |= {name: arrays.of(pa.float32(), features[:, at]) for at, name in enumerate(names)}

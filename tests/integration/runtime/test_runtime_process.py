@@ -282,3 +282,22 @@ def test_an_idle_connection_does_not_hold_up_the_end(start: Any) -> None:
         assert server.stop() == 0
 
     assert server.said[-1]["in_flight_finished"] is True
+
+
+def test_a_signal_that_comes_at_once_is_not_lost(start: Any) -> None:
+    for _ in range(4):
+        server = start("--drain-s", "0")
+        assert server.stop() == 0
+        assert server.said[-1]["event"] == "stopped"
+
+
+def test_nothing_is_written_to_the_users_home(start: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """ONNX Runtime's wheels keep a telemetry database there, and send it, unless told otherwise in time."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    server = start()
+    httpx.post(server.url + INFER, json=row(0.5), timeout=30)
+
+    assert server.stop() == 0
+    assert list(tmp_path.rglob("*")) == []

@@ -199,6 +199,13 @@ def test_only_known_outputs_can_be_asked_for(v2: V2Decoder) -> None:
         pytest.param(body(*named(), id=7), "`id` must be a string", id="id-is-a-number"),
         pytest.param(body(*named(), id="x" * 257), "at most 256", id="id-too-long"),
         pytest.param(body(*named(), tensor("paint_id", "FP32", [1.5])), "key tensor", id="key-is-a-fraction"),
+        pytest.param(body(*named(), id="\ud800"), "malformed JSON", id="id-is-no-text"),
+        pytest.param(body(*named(), id="\ud800", x=nan), "`id` must be", id="id-is-no-text-beside-nan"),
+        pytest.param(
+            body(*named(amount=tensor("amount", "FP32", [nan])), tensor("paint_id", "BYTES", ["\ud800"])),
+            "a key must be text",
+            id="key-is-no-text-beside-nan",
+        ),
         pytest.param(
             body(*named(), tensor("paint_id", "BYTES", ["x" * 257])), "at most 256", id="key-too-long"
         ),

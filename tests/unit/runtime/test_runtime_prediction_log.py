@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -67,7 +69,7 @@ def test_every_column_is_what_was_sent_and_answered(tmp_path: Path, bundled: Cal
     bundle = bundled("logistic")
     log = PredictionLog(tmp_path / "log", "r1-7", parquet_writer(bundle, "r1"))
     log.start()
-    log.append(entry(request_id="a", entity_ids=["p1"], event_times_us=[1_000_000]))
+    log.append(entry(request_id="a", entity_ids=["pé1"], event_times_us=[1_000_000]))
     log.append(entry(rows=2, entity_ids=["p2", None], event_times_us=[None, 2_000_000]))
     log.append(entry())
     log.close()
@@ -79,7 +81,7 @@ def test_every_column_is_what_was_sent_and_answered(tmp_path: Path, bundled: Cal
     assert table["_request_id"].to_pylist()[0] == "a"
     assert len(set(table["_request_id"].to_pylist())) == 3
     assert table["_row"].to_pylist() == [0, 0, 1, 0]
-    assert table["_entity_id"].to_pylist() == ["p1", "p2", None, None]
+    assert table["_entity_id"].to_pylist() == ["pé1", "p2", None, None]
     assert micros(table["_event_time"]) == [1_000_000, RECEIVED_US, 2_000_000, RECEIVED_US]
     assert micros(table["_received_at"]) == [RECEIVED_US] * 4
     assert set(table["_model"].to_pylist()) == {"paint"}
@@ -112,6 +114,22 @@ def test_the_types_are_those_that_monitoring_reads(tmp_path: Path, bundled: Call
         "months": "float",
         "colour": "float",
     }
+
+
+def test_writing_imports_no_pandas_though_it_is_installed(tmp_path: Path) -> None:
+    code = """
+import sys
+from types import SimpleNamespace
+from serving.runtime.prediction_table import parquet_writer
+bundle = SimpleNamespace(signature=SimpleNamespace(names=("a",), model_name="m"), digest="d")
+parquet_writer(bundle, "r")()
+print("pyarrow" in sys.modules, "pandas" in sys.modules)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert said.stdout == "True False\n"
 
 
 def test_a_file_closes_when_it_has_its_rows(tmp_path: Path) -> None:
