@@ -125,7 +125,7 @@ def test_a_component_that_is_left_out_is_taken_out(orchestration: Home, folder: 
         pytest.param({"alerter": {**ORCHESTRATOR}}, "no alerter flavor", id="class-of-another-type"),
         pytest.param(
             {"artifact_store": {"flavor": "local", "config": {"path": ["x"]}}},
-            "path",
+            "artifact_store.config",
             id="setting-of-a-wrong-type",
         ),
     ],
