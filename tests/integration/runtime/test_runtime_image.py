@@ -1,4 +1,4 @@
-"""The image's recipe without Docker: the wheel and its serving extra in an environment of their own."""
+"""What the server brings along: the image's recipe without Docker, and nothing in the user's home."""
 
 import json
 import re
@@ -84,3 +84,15 @@ def test_the_dockerfile_ends_as_an_ordinary_user_with_a_probe() -> None:
     assert json.loads(instructions("ENTRYPOINT")[0]) == ["python", "-m", "serving.runtime"]
     assert re.search(r"/v2/health/ready", instructions("HEALTHCHECK")[0])
     assert any("[serving]" in line for line in instructions("RUN"))
+
+
+def test_nothing_is_written_to_the_users_home(start: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """ONNX Runtime's wheels keep a telemetry database there, and send it, unless told otherwise in time."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    server = start()
+    httpx.post(f"{server.url}/v1/models/echo:predict", json={"instances": [[0.5, 0, None]]}, timeout=30)
+
+    assert server.stop() == 0
+    assert list(tmp_path.rglob("*")) == []
