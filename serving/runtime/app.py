@@ -16,7 +16,7 @@ from serving.runtime.metrics import Metrics
 from serving.runtime.model import Model
 from serving.runtime.parsed import Parsed
 from serving.runtime.prediction_log import Entry, PredictionLog
-from serving.runtime.problems import ModelFailureError, RequestError
+from serving.runtime.problems import InvalidOutputError, ModelFailureError, RequestError
 from serving.runtime.reply import V2Reply, error_body, json_body, v1_body
 from serving.runtime.transport import Headers, Respond
 from serving.runtime.v1 import V1Decoder
@@ -118,6 +118,8 @@ class App:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the metrics a 500
             journal("prediction_failed", error=str(error), kind=type(error).__name__)
             self.metrics.scored(500, (time.perf_counter_ns() - start_ns) / 1e9, 0)
+            if isinstance(error, InvalidOutputError):
+                self.metrics.answered_invalidly()
             message = str(error) if isinstance(error, ModelFailureError) else "internal error"
             respond(500, self._json_headers, error_body(message))
             return

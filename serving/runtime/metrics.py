@@ -18,6 +18,7 @@ class Metrics:
         "_buckets",
         "_edges_s",
         "_exceeded",
+        "_invalid",
         "_labels",
         "_limit_s",
         "_lock",
@@ -35,6 +36,7 @@ class Metrics:
         self._statuses = {200: 0}
         self._sum_s = 0.0
         self._exceeded = 0
+        self._invalid = 0
         self._rows = 0
         self._lock = threading.Lock()
 
@@ -53,6 +55,11 @@ class Metrics:
             self._rows += rows
             if took_s > self._limit_s:
                 self._exceeded += 1
+
+    def answered_invalidly(self) -> None:
+        """Count an answer of the graph that was no probability; its request counts as a 500 beside it."""
+        with self._lock:
+            self._invalid += 1
 
     def refused(self, status: int) -> None:
         """Count a request that never reached the model: the client's error."""
@@ -107,6 +114,9 @@ class Metrics:
         return [
             *self.counter(
                 "modelway_slo_exceeded_total", "Requests slower than the SLO's limit.", self._exceeded
+            ),
+            *self.counter(
+                "modelway_invalid_outputs_total", "Answers that were no probability.", self._invalid
             ),
             *self.counter("modelway_rows_total", "Rows scored.", self._rows),
         ]

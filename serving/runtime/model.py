@@ -15,7 +15,7 @@ from modelway.bundle.bundle import MODEL_FILE, Bundle
 from modelway.bundle.manifest import rejected
 from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
 from serving.runtime.parsed import Matrix, infinite
-from serving.runtime.problems import ModelFailureError
+from serving.runtime.problems import InvalidOutputError, ModelFailureError
 
 _SLACK = 1e-6
 """Float32 arithmetic may leave [0, 1] by this much without being wrong."""
@@ -175,5 +175,5 @@ def _answer_shape(session: Any, row: Matrix) -> tuple[int, ...]:
     return answer.shape
 
 
-def _no_probability(value: np.float32) -> ModelFailureError:
-    return ModelFailureError(f"the graph gave {value}, which is no probability")
+def _no_probability(value: np.float32) -> InvalidOutputError:
+    return InvalidOutputError(f"the graph gave {value}, which is no probability")

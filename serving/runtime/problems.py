@@ -23,6 +23,10 @@ class ModelFailureError(Exception):
     """The model raised, or gave something that is no probability."""
 
 
+class InvalidOutputError(ModelFailureError):
+    """The graph ran and its answer is no probability: a fault of the model, whoever asks."""
+
+
 _SHOWN_CHARS = 60
 
 

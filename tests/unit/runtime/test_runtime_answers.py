@@ -114,6 +114,7 @@ def test_what_is_no_probability_is_our_error_and_never_null(
 
     assert status == 500
     assert "no probability" in reply["error"]
+    assert metric(app, "modelway_invalid_outputs_total") == 1  # the rollout judge reads it
     assert metric(app, "modelway_requests_total", status="500") == 1
     assert metric(app, "modelway_latency_seconds_count") == 1
 
