@@ -6,6 +6,8 @@ from copy import copy
 from functools import cache
 from typing import TextIO
 
+from prefect.events.clients import NullEventsClient
+from prefect.events.worker import EventsWorker
 from prefect.logging.formatters import PrefectFormatter
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from zenml.logger import ZenMLConsoleHandler
@@ -17,6 +19,8 @@ OURS = frozenset({"prefect", "modelway", "flows", "steps", "stacks", "serving", 
 
 _LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 """Prefect's own name for the least level that its console shows."""
+
+_DRAIN_LIMIT_S = 10.0
 
 _PREFIX = "%(asctime)s | %(levelname)-7s | "
 
@@ -38,6 +42,17 @@ def unify_logs() -> None:
 def flush_logs() -> None:
     """Send what is still queued for Prefect's pages. For a process that is about to stop the server."""
     APILogHandler().flush()
+
+
+def hang_up() -> None:
+    """Send what is queued for Prefect's server, and nothing later. For a process that is about to stop it.
+
+    An event that finds no server keeps the process at its end for two minutes: eleven attempts, each with
+    eleven connections a second apart.
+    """
+    EventsWorker.set_client_override(NullEventsClient)
+    EventsWorker.drain_all(timeout=_DRAIN_LIMIT_S)
+    flush_logs()
 
 
 def _console(unwrapped_stderr: TextIO) -> logging.Handler:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,4 +115,8 @@ def _strike(home: Home) -> None:
 
     for root in home.root.glob("stacks/*/serving"):
         LocalTarget(root).stop()
+    if "prefect" in sys.modules:
+        from stacks.flavors.console import hang_up  # noqa: PLC0415 - Prefect, which may not be needed
+
+        hang_up()
     stop_pages(home)
