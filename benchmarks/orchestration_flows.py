@@ -62,11 +62,12 @@ def prefect_alone(steps: int) -> None:
 
 
 def zenml_alone(steps: int) -> None:
-    """Run ZenML's chain on its own local orchestrator and artifact store."""
+    """Run ZenML's chain on its own local orchestrator, all other components being those of `local`."""
     ensure_active_stack(Home.current())
     if PLAIN not in applied_stacks():
-        parts = {StackComponentType.ORCHESTRATOR: "default", StackComponentType.ARTIFACT_STORE: "default"}
-        client().create_stack(PLAIN, parts)
+        ours = client().get_stack("local").components
+        parts = {kind: [component.name for component in found] for kind, found in ours.items()}
+        client().create_stack(PLAIN, {**parts, StackComponentType.ORCHESTRATOR: "default"})
     activate(PLAIN)
     zenml_pipeline(steps)
 
