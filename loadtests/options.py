@@ -119,7 +119,15 @@ def read_slo(path: Path) -> Slo:
         return Slo.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise ConfigError(
-            f"cannot read an SLO from {path}: {str(error).splitlines()[0]}",
+            f"cannot read an SLO from {path}: {_told(error)}",
             expected="YAML with latency_limit_ms, latency_percentile, max_error_rate, rate_rps",
             remedy="take slo.yaml out of a bundle, or `modelway loadtest run`, which knows the use case's",
         ) from error
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, by key where a key is, in one line."""
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    keys = (".".join(map(str, one["loc"])) or "the file" for one in error.errors())
+    return "; ".join(f"`{key}`: {one['msg'].lower()}" for key, one in zip(keys, error.errors(), strict=True))

@@ -1,5 +1,6 @@
 """`modelway`: one command, one verb per station. A station's module is imported when it is called."""
 
+import errno
 import sys
 from functools import partial
 from importlib import import_module
@@ -9,7 +10,7 @@ import click
 
 from modelway import __version__
 from modelway.cli.output import complain
-from modelway.errors import ModelwayError
+from modelway.errors import ModelwayError, StorageError
 
 STATIONS = {
     "demo": "Drive the whole loop on real loans and print what happened.",
@@ -31,6 +32,9 @@ STATIONS = {
     "doctor": "Say what this machine lacks and how to get it.",
     "env": "Print the exports that make other tools use this checkout's stores.",
 }
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Ours map these where they write; MLflow, ZenML and others do not."""
 
 
 class Stations(click.Group):
@@ -78,8 +82,22 @@ def main(argv: list[str] | None = None) -> Any:
     try:
         return command.main(args=argv, prog_name="modelway")
     except ModelwayError as error:
-        complain(error)
-        sys.exit(error.exit_code)
+        _give_up(error)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        _give_up(
+            StorageError(
+                f"{error.filename or 'a file of another library'}: {error.strerror}",
+                expected="free space",
+                remedy="free disk space, or choose another artifact store",
+            )
+        )
+
+
+def _give_up(error: ModelwayError) -> None:
+    complain(error)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
