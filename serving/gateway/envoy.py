@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,9 @@ def counters(port: int) -> Mapping[str, int] | None:
         return None
     pairs = (line.rsplit(": ", 1) for line in text.splitlines() if ": " in line)
     return {name: int(value) for name, value in pairs if value.isdigit()}
+
+
+_HEALTHY = re.compile(r"^rev_[^:]+::127\.0\.0\.1:(\d+)::health_flags::healthy$", re.MULTILINE)
 
 
 class Envoy:
@@ -94,6 +98,11 @@ class Envoy:
         if stats.get("cluster_manager.warming_clusters") == "0":
             versions["cds"] = stats.get("cluster_manager.cds.version_text", "")
         return {kind: version.strip('"') for kind, version in versions.items()}
+
+    def healthy_ports(self) -> frozenset[int]:
+        """Replica ports that its own probes have found ready: before that it answers 503 in their place."""
+        text = admin(self._admin_port, "/clusters") or ""
+        return frozenset(int(port) for port in _HEALTHY.findall(text))
 
     def stop(self) -> None:
         """Take no new connection, finish the requests under way, then end."""

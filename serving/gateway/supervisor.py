@@ -9,7 +9,7 @@ import os
 from datetime import UTC, datetime
 
 from modelway.errors import StorageError
-from serving.gateway.desired import Desired, Layout, Status
+from serving.gateway.desired import Desired, Layout, RevisionStatus, Status
 from serving.gateway.envoy import Envoy
 from serving.gateway.files import put
 from serving.gateway.fleet import Fleet
@@ -36,6 +36,8 @@ class Supervisor:
         self._reported: Status | None = None
         self._reported_at_s = 0.0
         self._problem = ""
+        self._greeted: set[int] = set()
+        """Process ids that Envoy has found ready: only then may anyone count on them."""
 
     def turn(self, now_s: float) -> None:
         """One round of the loop."""
@@ -107,7 +109,26 @@ class Supervisor:
             generation=self._wish.generation,
             weights=dict(effect.weights) if effect else None,
             mirror=effect.mirror if effect else None,
-            revisions={name: fleet.status() for name, fleet in self._fleets.items() if fleet.ports},
+            revisions={
+                name: self._greet(fleet.status()) for name, fleet in self._fleets.items() if fleet.ports
+            },
             written_at=datetime.now(UTC),
             problem=self._problem,
         )
+
+    def _greet(self, fleet: RevisionStatus) -> RevisionStatus:
+        """The fleet with only those ready that Envoy has met.
+
+        Envoy probes each replica on its own clock. One that is ready between two probes is answered for
+        by Envoy with 503, and whoever sends traffic then blames the replica.
+        """
+        if not self._envoy.running:
+            return fleet
+        new = [each for each in fleet.replicas if each.ready and each.pid not in self._greeted]
+        healthy = self._envoy.healthy_ports() if new else frozenset()
+        self._greeted |= {each.pid for each in new if each.pid and each.port in healthy}
+        replicas = tuple(
+            each.model_copy(update={"ready": each.ready and each.pid in self._greeted})
+            for each in fleet.replicas
+        )
+        return fleet.model_copy(update={"replicas": replicas})
