@@ -31,7 +31,7 @@ class FakeRegistry:
         self.promoted: list[dict[str, Any]] = []
 
     def get(self, name: str, reference: int | str | None = None) -> Any:
-        version = {"challenger": 2, None: 1}.get(reference) or int(str(reference))
+        version = {"challenger": 2, "champion": 1, None: 1}.get(reference) or int(str(reference))
         stage, bundle = self.stages[version], self.bundles[version]
         return ModelVersion(
             name=name,
@@ -50,6 +50,9 @@ class FakeRegistry:
 
     def list(self, name: str) -> tuple[Any, ...]:
         return tuple(self.get(name, version) for version in self.bundles)
+
+    def serving_alias(self, _name: str) -> str:
+        return "champion"
 
     def champion(self, name: str) -> Any:
         return self.get(name, next(v for v, stage in self.stages.items() if stage is Stage.PRODUCTION))
