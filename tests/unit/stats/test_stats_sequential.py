@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from modelway.stats.sequential import (
     ODDS_ABOVE,
@@ -24,7 +23,7 @@ rates = st.floats(0.001, 0.999)
 
 
 def binomial(n: int, p: float) -> list[float]:
-    return [float(x) for x in stats.binom.pmf(np.arange(n + 1), n, p)]
+    return [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
 
 
 def test_fresh_bets_are_worth_one() -> None:
