@@ -47,7 +47,7 @@ def run(
     page = page_of(_folder(use_case), report.as_of)
     _print(report, page, as_json=json_)
     if evidently:
-        _evidently(use_case, report, page.with_name(f"evidently-{report.as_of:%Y-%m-%d}.html"), quiet=json_)
+        _evidently(report, quiet=json_)
     if check:
         raise typer.Exit(EXIT_CODES[report.verdict.outcome])
 
@@ -100,21 +100,12 @@ def _moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _evidently(use_case: str, report: "MonitoringReport", path: Path, *, quiet: bool) -> None:
-    import polars as pl  # noqa: PLC0415 - --help does without
+def _evidently(report: "MonitoringReport", *, quiet: bool) -> None:
+    from stacks.watch import draw_drift  # noqa: PLC0415 - --help does without
 
-    from modelway.monitoring.evidently import evidently_report  # noqa: PLC0415 - as above
-    from modelway.monitoring.predictions import read_predictions  # noqa: PLC0415 - as above
-    from stacks.active import registry, serving_target  # noqa: PLC0415 - as above
-
-    bundle = registry().bundle(use_case, "champion")
-    newest = report.performance.windows[-1]
-    current = read_predictions(
-        serving_target().prediction_log_folder, since=newest.since, until=newest.until, bundle=bundle.digest
-    )
-    evidently_report(pl.read_parquet(bundle.reference), current, path, inputs=bundle.signature.inputs)
+    page = draw_drift(report)
     if not quiet:
-        print(f"Evidently: {path}")
+        print(f"Evidently: {page}")
 
 
 def _print(report: "MonitoringReport", page: Path, *, as_json: bool) -> None:
