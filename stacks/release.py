@@ -1,5 +1,6 @@
 """From a registered version to live traffic on the active stack: judged, then written into the registry."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,7 @@ def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVers
         return now  # an abort says nothing about the version: it may be tried again
     evidence = {
         "rollout": state.plan_id,
-        "verdict": state.verdict.model_dump(mode="json") if state.verdict else None,
+        "verdict": json.loads(state.verdict.model_dump_json()) if state.verdict else None,
         "seconds_to_restore": state.seconds_to_restore,
     }
     book = registry().promote if state.phase is Phase.PROMOTED else registry().retire

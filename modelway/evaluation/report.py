@@ -1,7 +1,8 @@
 """An evaluation as one page that people want to read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from math import isfinite
 from typing import Any
 
 from modelway.contract import Outcome, Verdict
@@ -31,6 +32,7 @@ def render_report(evaluation: Evaluation, verdict: Verdict, *, title: str, linea
         banner(verdict.outcome, f"{_SAID[verdict.outcome]} {_telling(verdict)}"),
         tiles(_tiles(evaluation)),
         _gates(verdict),
+        _worst_rows(verdict.evidence.get("worst_rows", ())),
         _curves(evaluation),
         _comparison(evaluation.comparison, evaluation),
         _decisions(evaluation),
@@ -89,6 +91,27 @@ def _gates(verdict: Verdict) -> str:
     return section(
         "Gates", lead, table(("verdict", "limit on", "found", "limit"), rows, numbers=frozenset({3}))
     )
+
+
+def _worst_rows(found: Sequence[Mapping[str, Any]]) -> str:
+    """Where the exported graph and the trained model differ most: a refusal must show its rows."""
+    rows = [
+        (
+            escape(str(each["change"])),
+            *(_answer(each[name]) for name in ("native", "graph", "difference")),
+            escape(", ".join(f"{name}={value}" for name, value in each["row"].items())),
+        )
+        for each in found
+    ]
+    if not rows:
+        return ""
+    lead = "The rows on which the exported graph differs most from the trained model."
+    head = ("what was changed", "trained model", "graph", "difference", "row")
+    return section("Worst rows of the export", lead, table(head, rows, numbers=frozenset({1, 2, 3})))
+
+
+def _answer(value: float | None) -> str:
+    return "no number" if value is None or not isfinite(value) else f"{value:.6g}"
 
 
 def _curves(evaluation: Evaluation) -> str:

@@ -1,6 +1,6 @@
 """Parity gate: does the exported graph answer like the model it was exported from, on awkward rows too?"""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,12 +121,13 @@ def _judge(found: list[_Compared], signature: Signature, limit: float) -> Verdic
     flipped = float(np.mean((native >= signature.threshold) != (graph >= signature.threshold)))
     invalid = int((~((graph >= 0) & (graph <= 1))).sum())
     rows, worst = len(native), float(difference.max())
+    worst_rows = _worst(found, signature)
     reasons = (
-        _limited("max_probability_difference", worst, limit, rows, f"largest difference {worst:.2g}"),
+        _limited("max_probability_difference", worst, limit, rows, _largest(worst_rows)),
         _limited("flipped_decisions", flipped, MAX_FLIPPED_SHARE, rows, f"{flipped:.2%} of decisions flip"),
         _limited("invalid_probabilities", invalid, 0, rows, f"{invalid} answers outside [0, 1]"),
     )
-    return Verdict.of(reasons, {"rows": rows, "probes": len(found), "worst_rows": _worst(found, signature)})
+    return Verdict.of(reasons, {"rows": rows, "probes": len(found), "worst_rows": worst_rows})
 
 
 def _limited(metric: str, found: float, limit: float, rows: int, message: str) -> Reason:
@@ -142,6 +143,12 @@ def _worst(found: list[_Compared], signature: Signature) -> list[Mapping[str, An
     places = [(float(d), i, row) for i, c in enumerate(found) for row, d in enumerate(c.difference)]
     places.sort(key=lambda place: (-place[0], place[1], place[2]))
     return [_shown(found[i], row, signature) for _, i, row in places[:WORST_SHOWN]]
+
+
+def _largest(worst_rows: Sequence[Mapping[str, Any]]) -> str:
+    row = worst_rows[0]
+    answers = f"the model says {row['native']:.6g}, the graph {row['graph']:.6g}"
+    return f"largest difference {row['difference']:.2g} ({row['change']}: {answers})"
 
 
 def _shown(compared: _Compared, row: int, signature: Signature) -> Mapping[str, Any]:

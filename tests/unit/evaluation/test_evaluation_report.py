@@ -102,6 +102,23 @@ def test_a_failed_verdict_comes_first_with_its_reason(evaluation):
     assert html.index("below 0.99") < html.index("<svg")
 
 
+def test_a_refused_export_shows_the_rows_it_was_refused_for(evaluation):
+    worst = {
+        "change": "state = -1",
+        "row": {"state": None, "amount": 5.0},
+        "native": 0.41,
+        "difference": None,
+    }
+    verdict = Verdict(outcome=Outcome.FAIL, evidence={"worst_rows": [{**worst, "graph": float("nan")}]})
+
+    html = render_report(evaluation, verdict, title="credit", lineage={})
+
+    assert "Worst rows of the export" in html
+    assert "state = -1" in html
+    assert "0.41" in html
+    assert "no number" in html
+
+
 @pytest.mark.parametrize("case", ["no rows", "one class", "bad scores", "no slices and no times"])
 def test_rows_that_define_little_still_give_a_page(rows, case):
     given = rows.make(0 if case == "no rows" else 300)
