@@ -5,6 +5,11 @@ import shutil
 import tempfile
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", max_examples=1_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))  # a red build must be red again
 
 PROGRAMS = {"chromium": "chromium", "wrk": "wrk"}
 
