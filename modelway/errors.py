@@ -8,6 +8,7 @@
     │   ├── ContractError                   the data does not have the shape the contract promises
     │   ├── EmptyWindowError                no row is left in the window asked for
     │   ├── DegenerateColumnError           a feature has no value at all in the window
+    │   ├── UnsupportedGraphError           the graph holds what the target cannot express
     │   └── NotFoundError                   no such snapshot, model, version, rollout
     ├── VerdictError                    1   a gate, a load test or a rollout decided "no"
     │   ├── GateError
@@ -21,6 +22,7 @@
     └── InfrastructureError             3   the machine or a service said no
         ├── PortInUseError
         ├── StorageError
+        ├── EngineError                     TensorRT cannot build or load an engine here
         ├── TransitionError                 the state machine does not allow this step now
         └── TransientError                  the same call may succeed later; only these are retried
             ├── NotRunningError
@@ -100,6 +102,10 @@ class DegenerateColumnError(InputError):
     """A feature column holds no value at all in the window asked for."""
 
 
+class UnsupportedGraphError(InputError):
+    """A graph holds something that the target cannot express; the message names the node."""
+
+
 class NotFoundError(InputError):
     """No snapshot, model, version or rollout of that name exists."""
 
@@ -152,6 +158,10 @@ class PortInUseError(InfrastructureError):
 
 class StorageError(InfrastructureError):
     """The disk is full, read-only or not reachable."""
+
+
+class EngineError(InfrastructureError):
+    """TensorRT is missing, or cannot build, load or run an engine on this machine."""
 
 
 class TransitionError(InfrastructureError):
