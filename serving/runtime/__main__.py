@@ -18,6 +18,7 @@ from serving.runtime.journal import journal
 from serving.runtime.model import Model
 from serving.runtime.prediction_log import PredictionLog
 from serving.runtime.prediction_table import parquet_writer
+from serving.runtime.served import Served
 from serving.runtime.transport import Transport, listen
 
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -82,8 +83,9 @@ def serve(options: argparse.Namespace) -> None:
     sock = listen(options.host, options.port)
     bundle = Bundle.open(options.bundle, verify_key=options.verify_key)
     log = _prediction_log(options, bundle)
-    app = App(bundle, options.revision, Model(bundle), log)
-    app.warm_up()
+    served = Served(bundle, options.revision, Model(bundle), log)
+    served.warm_up()
+    app = App([served])
     transport = Transport(sock, app)
     _settle()
     app.ready = True

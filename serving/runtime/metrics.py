@@ -3,8 +3,19 @@
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 _EDGES_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Family(NamedTuple):
+    """One metric and its samples."""
+
+    name: str
+    kind: str
+    help_text: str
+    samples: list[str]
+    """Lines of the exposition format."""
 
 
 class Metrics:
@@ -66,64 +77,74 @@ class Metrics:
         with self._lock:
             self._statuses[status] = self._statuses.get(status, 0) + 1
 
-    def text(self, extra: Iterable[str] = ()) -> bytes:
-        """Everything in the exposition format, `extra` lines at the end."""
+    def families(self) -> list[Family]:
+        """Everything that is counted here."""
         with self._lock:
-            lines = [*self._request_lines(), *self._latency_lines(), *self._other_lines()]
-        return ("\n".join([*lines, *extra]) + "\n").encode()
+            return [self._requests(), self._latency(), *self._others()]
 
-    def counter(self, name: str, help_text: str, value: int) -> list[str]:
-        """Lines of one counter that carries the common labels."""
-        return [*_head(name, "counter", help_text), f"{name}{{{self._labels}}} {value}"]
+    def counter(self, name: str, help_text: str, value: int) -> Family:
+        """One counter that carries the common labels."""
+        return Family(name, "counter", help_text, [f"{name}{{{self._labels}}} {value}"])
 
-    def counters(self, name: str, help_text: str, label: str, values: Mapping[str, int]) -> list[str]:
-        """Lines of one counter per value of `label`."""
+    def counters(self, name: str, help_text: str, label: str, values: Mapping[str, int]) -> Family:
+        """One counter per value of `label`."""
         samples = [f'{name}{{{self._labels},{label}="{_escaped(k)}"}} {n}' for k, n in values.items()]
-        return [*_head(name, "counter", help_text), *samples]
+        return Family(name, "counter", help_text, samples)
 
-    def gauge(self, name: str, help_text: str, value: float, labels: str = "") -> list[str]:
-        """Lines of one gauge that carries the common labels and more."""
-        return [*_head(name, "gauge", help_text), f"{name}{{{self._labels}{labels}}} {value}"]
+    def gauge(
+        self, name: str, help_text: str, value: float, labels: Mapping[str, str] | None = None
+    ) -> Family:
+        """One gauge that carries the common labels and more."""
+        more = "".join(f',{key}="{_escaped(text)}"' for key, text in (labels or {}).items())
+        return Family(name, "gauge", help_text, [f"{name}{{{self._labels}{more}}} {value}"])
 
-    def _request_lines(self) -> list[str]:
+    def _requests(self) -> Family:
         name = "modelway_requests_total"
         samples = [
             f'{name}{{{self._labels},status="{status}"}} {n}' for status, n in sorted(self._statuses.items())
         ]
-        return [*_head(name, "counter", "Inference requests by HTTP status."), *samples]
+        return Family(name, "counter", "Inference requests by HTTP status.", samples)
 
-    def _latency_lines(self) -> list[str]:
-        name, total, lines = "modelway_latency_seconds", 0, []
+    def _latency(self) -> Family:
+        name, total, samples = "modelway_latency_seconds", 0, []
         for edge, count in zip(self._edges_s, self._buckets, strict=False):
             total += count
-            lines.append(f'{name}_bucket{{{self._labels},le="{edge:.12g}"}} {total}')
+            samples.append(f'{name}_bucket{{{self._labels},le="{edge:.12g}"}} {total}')
         total += self._buckets[-1]
-        return [
-            *_head(
-                name,
-                "histogram",
-                "Time from a request's head to its answer, requests that reached the model.",
-            ),
-            *lines,
+        samples += [
             f'{name}_bucket{{{self._labels},le="+Inf"}} {total}',
             f"{name}_sum{{{self._labels}}} {self._sum_s:.9f}",
             f"{name}_count{{{self._labels}}} {total}",
         ]
+        text = "Time from a request's head to its answer, requests that reached the model."
+        return Family(name, "histogram", text, samples)
 
-    def _other_lines(self) -> list[str]:
+    def _others(self) -> list[Family]:
         return [
-            *self.counter(
+            self.counter(
                 "modelway_slo_exceeded_total", "Requests slower than the SLO's limit.", self._exceeded
             ),
-            *self.counter(
+            self.counter(
                 "modelway_invalid_outputs_total", "Answers that were no probability.", self._invalid
             ),
-            *self.counter("modelway_rows_total", "Rows scored.", self._rows),
+            self.counter("modelway_rows_total", "Rows scored.", self._rows),
         ]
 
 
-def _head(name: str, kind: str, help_text: str) -> list[str]:
-    return [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+def exposition(families: Iterable[Family]) -> bytes:
+    """Families as Prometheus reads them: each name's head once, the samples of all models below it."""
+    merged: dict[str, Family] = {}
+    for family in families:
+        known = merged.get(family.name)
+        merged[family.name] = (
+            family if known is None else known._replace(samples=known.samples + family.samples)
+        )
+    lines = [line for family in merged.values() for line in (*_head(family), *family.samples)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _head(family: Family) -> tuple[str, str]:
+    return f"# HELP {family.name} {family.help_text}", f"# TYPE {family.name} {family.kind}"
 
 
 def _escaped(value: str) -> str:

@@ -7,8 +7,13 @@ CPU time of a request (docs/adr/0050). This reaches below Granian's public inter
 is bounded in pyproject.toml and `tests/integration/runtime` drives every path of this file.
 """
 
+import ctypes
+import os
 import socket
+import struct
+import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter_ns
@@ -23,8 +28,24 @@ from serving.runtime.journal import journal
 _rust: Any = _granian  # its published types lag behind it
 
 BACKLOG = 1024
+_LAST_ARRIVALS_S = 0.1
+_SO_ATTACH_FILTER = 26  # of Linux; Python's socket module does not name it
 Headers = list[tuple[str, str]]
 Respond = Callable[[int, Headers, bytes], None]
+
+
+class Head(Protocol):
+    """A request before its body; Granian's own object, whose parts are only made when asked for."""
+
+    method: str
+    path: str
+    query_string: str
+    client: str
+    """Address and port of the peer."""
+
+    @property
+    def headers(self) -> Any:
+        """`get(name)` gives a value by its lower-case name, or None."""
 
 
 class Application(Protocol):
@@ -32,10 +53,10 @@ class Application(Protocol):
 
     max_body_bytes: int
 
-    def at_once(self, method: str, path: str) -> tuple[int, Headers, bytes] | None:
+    def at_once(self, head: Head) -> tuple[int, Headers, bytes] | None:
         """The answer that needs no body, or None: read the body and call `answer`."""
 
-    def answer(self, path: str, body: bytes, respond: Respond, start_ns: int) -> None:
+    def answer(self, head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
         """Call `respond` once, from any thread, now or later; `start_ns` is when the head came."""
 
     def refuse(self, status: int, message: str) -> tuple[int, Headers, bytes]:
@@ -85,14 +106,39 @@ class Transport:
     def _ended(self) -> None:
         self._stopped.set()
 
+    def _close_port(self) -> None:
+        """Put a socket that nobody can reach in the listening one's place, under Granian's feet.
+
+        The kernel resets connections that it has made and Granian has not yet taken over. So it first makes
+        no more, and Granian gets a moment to take the last. Closing the descriptor would leave Granian with a
+        number that the next file gets, and shutting the socket down makes it try to accept without end.
+        """
+        _deafen(self._sock)
+        time.sleep(_LAST_ARRIVALS_S)
+        with socket.socket(self._sock.family, socket.SOCK_STREAM) as unreachable:
+            os.dup2(unreachable.fileno(), self._sock.fileno())
+
     def stop(self, wait_s: float) -> bool:
         """Accept nothing new and wait for what is under way.
+
+        Granian closes a connection that it has accepted and not yet read from. So the port closes first, and
+        whoever came in before that is read.
 
         Returns:
             Whether all of it ended within `wait_s` seconds.
         """
+        self._close_port()
+        time.sleep(_LAST_ARRIVALS_S)
         self._signal.set()
         return self._stopped.wait(wait_s)
+
+
+def _deafen(sock: socket.socket) -> None:
+    """Let the kernel drop what comes to the listening socket itself; its connections go on."""
+    if sys.platform == "linux":
+        drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # BPF: return 0 bytes
+        program = struct.pack("@HP", 1, ctypes.addressof(drop_all))
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 class _NoLoop:
@@ -142,25 +188,24 @@ class _Intake:
         """A request's head is there."""
         scope, protocol = watcher.scope, watcher.proto
         try:
-            path = scope.path
-            reply = self._application.at_once(scope.method, path)
+            reply = self._application.at_once(scope)
             if reply is not None:
                 protocol.response_bytes(*reply)
                 return
-            self._read(path, scope.headers.get("content-length"), protocol)
+            self._read(scope, scope.headers.get("content-length"), protocol)
         except Exception as error:  # noqa: BLE001 - Granian would drop it, and with it the client
             _failed(protocol, error)
 
-    def _read(self, path: str, length: str | None, protocol: Any) -> None:
+    def _read(self, head: Head, length: str | None, protocol: Any) -> None:
         if length is None:
-            _Chunks(self._application, path, protocol).read()
+            _Chunks(self._application, head, protocol).read()
         elif int(length) > self._max_bytes:
             protocol.response_bytes(*self._application.refuse(413, _too_large(self._max_bytes)))
         else:
-            whole = partial(self._whole, path, protocol, perf_counter_ns())
+            whole = partial(self._whole, head, protocol, perf_counter_ns())
             protocol().add_done_callback(whole, context=None)
 
-    def _whole(self, path: str, protocol: Any, start_ns: int, future: Any) -> None:
+    def _whole(self, head: Head, protocol: Any, start_ns: int, future: Any) -> None:
         """A request's body is there."""
         try:
             body = future.result()
@@ -168,7 +213,7 @@ class _Intake:
             protocol.response_bytes(*self._application.refuse(400, f"the body did not come whole: {error}"))
             return
         try:
-            self._application.answer(path, body, protocol.response_bytes, start_ns)
+            self._application.answer(head, body, protocol.response_bytes, start_ns)
         except Exception as error:  # noqa: BLE001 - as above
             _failed(protocol, error)
 
@@ -176,8 +221,8 @@ class _Intake:
 class _Chunks:
     """A body of unannounced length, read piece by piece so that the limit holds."""
 
-    def __init__(self, application: Application, path: str, protocol: Any) -> None:
-        self._application, self._path, self._protocol = application, path, protocol
+    def __init__(self, application: Application, head: Head, protocol: Any) -> None:
+        self._application, self._head, self._protocol = application, head, protocol
         self._parts: list[bytes] = []
         self._size = 0
         self._stream = aiter(protocol)
@@ -199,7 +244,7 @@ class _Chunks:
                 self.read()
             else:
                 body = b"".join(self._parts)
-                self._application.answer(self._path, body, self._protocol.response_bytes, self._start_ns)
+                self._application.answer(self._head, body, self._protocol.response_bytes, self._start_ns)
         except Exception as error:  # noqa: BLE001 - Granian would drop it, and with it the client
             _failed(self._protocol, error)
 

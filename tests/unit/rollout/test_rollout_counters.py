@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.rollout.counters import Ledger, Reading, add, gateway_view, observed, parse
-from serving.runtime.metrics import Metrics
+from serving.runtime.metrics import Metrics, exposition
 
 PAGE = """\
 # HELP modelway_requests_total Inference requests by HTTP status.
@@ -33,14 +33,14 @@ def test_what_a_page_does_not_declare_is_not_known() -> None:
 
 def test_the_runtimes_own_page_is_understood_before_and_after_its_first_request() -> None:
     metrics = Metrics(model="credit", revision="v1", limit_ms=25.0)
-    empty = parse(metrics.text().decode())
+    empty = parse(exposition(metrics.families()).decode())
     metrics.scored(200, 0.001, 1)
     metrics.scored(500, 0.2, 1)
     metrics.refused(400)
 
     assert set(empty.values()) == {0}
     assert {"served", "failed", "rejected", "timed", "slow"} <= set(empty)
-    found = parse(metrics.text().decode())
+    found = parse(exposition(metrics.families()).decode())
     assert {key: found[key] for key in ("served", "failed", "rejected", "timed", "slow")} == {
         "served": 1,
         "failed": 1,

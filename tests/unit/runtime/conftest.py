@@ -14,6 +14,7 @@ from serving.runtime.app import App
 from serving.runtime.columns import Columns
 from serving.runtime.model import Model
 from serving.runtime.prediction_log import PredictionLog
+from serving.runtime.served import Served
 
 LOGISTIC = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -100,7 +101,7 @@ def served(bundled: Bundler) -> Callable[..., App]:
 
     def make(graph: str, log: PredictionLog | None = None) -> App:
         bundle = bundled(graph)
-        app = App(bundle, "r1", Model(bundle), log)
+        app = App([Served(bundle, "r1", Model(bundle), log)])
         app.ready = True
         return app
 

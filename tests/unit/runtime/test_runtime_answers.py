@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from runtime_asking import INFER, PREDICT, ask, matrix
+from runtime_asking import INFER, PREDICT, Asked, ask, matrix
 
 from modelway.bundle.bundle import write_bundle
 from modelway.errors import BundleRejectedError
@@ -22,13 +22,13 @@ from serving.runtime.reply import numbers
 
 
 def get(app: App, path: str, method: str = "GET") -> tuple[int, Any]:
-    answer = app.at_once(method, path)
+    answer = app.at_once(Asked(path, method))
     assert answer is not None
     return answer[0], json.loads(answer[2])
 
 
 def metric(app: App, name: str, **labels: str) -> float:
-    answer = app.at_once("GET", "/metrics")
+    answer = app.at_once(Asked("/metrics", "GET"))
     assert answer is not None
     for line in answer[2].decode().splitlines():
         if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
@@ -151,7 +151,7 @@ def test_metrics_count_requests_rows_and_unknown_categories(app: App) -> None:
 
 def test_exceedances_are_what_lies_beyond_the_bucket_edge_at_the_limit(app: App) -> None:
     for took_s in (0.001, 0.0199, 0.02, 0.0201, 3.0):
-        app.metrics.scored(200, took_s, 1)
+        app.models[0].metrics.scored(200, took_s, 1)
 
     below = metric(app, "modelway_latency_seconds_bucket", le="0.02")
     assert below == 3
@@ -165,7 +165,7 @@ def test_exceedances_are_what_lies_beyond_the_bucket_edge_at_the_limit(app: App)
 
 def test_metrics_are_in_the_exposition_format(app: App) -> None:
     ask(app, INFER, matrix([0.0, 0.0, 0.0]))
-    answer = app.at_once("GET", "/metrics")
+    answer = app.at_once(Asked("/metrics", "GET"))
     assert answer is not None
     sample = re.compile(r'[a-z_]+\{([a-z]+="[^"\n]*",?)+\} [0-9.e+-]+|# (HELP|TYPE) [a-z_]+ .+')
 
@@ -225,10 +225,10 @@ def test_what_is_not_there_is_said(app: App, method: str, path: str, status: int
 
 def test_every_answer_names_the_revision(app: App) -> None:
     seen = [
-        app.at_once("GET", "/metrics"),
-        app.at_once("GET", "/v2"),
+        app.at_once(Asked("/metrics", "GET")),
+        app.at_once(Asked("/v2", "GET")),
         app.refuse(413, "x"),
-        app.at_once("GET", "/x"),
+        app.at_once(Asked("/x", "GET")),
     ]
 
     assert all(("x-revision", "r1") in answer[1] for answer in seen if answer is not None)
