@@ -1,0 +1,101 @@
+"""One bundle in service: its graph, its figures, its log, and the chain that scores a request."""
+
+import time
+from collections.abc import Callable, Iterable
+from time import perf_counter_ns
+
+import numpy as np
+
+from modelway.bundle.bundle import Bundle
+from serving.runtime.codecs import V1Json, V2Json
+from serving.runtime.columns import Columns
+from serving.runtime.exchange import Codec, Exchange, Scorer, direct
+from serving.runtime.journal import journal
+from serving.runtime.metrics import Family, Metrics
+from serving.runtime.model import Model
+from serving.runtime.parsed import Matrix, Parsed
+from serving.runtime.prediction_log import Entry, PredictionLog
+from serving.runtime.problems import InvalidOutputError, ModelFailureError, RequestError
+from serving.runtime.transport import Head, Respond
+
+SLOW_ROW_US = 1000.0
+"""A graph that takes longer for one row is always run on the second thread."""
+
+Handler = Callable[[Head, bytes, Respond, int], None]
+"""Head, body, how to answer, `perf_counter_ns` of the head."""
+
+
+class Served:
+    """What every protocol calls. Ready once it was warmed up."""
+
+    def __init__(self, bundle: Bundle, revision: str, model: Model, log: PredictionLog | None = None) -> None:
+        """Join the parts; not ready until `ready` is set."""
+        signature = bundle.signature
+        self.bundle, self.revision, self.model, self.log = bundle, revision, model, log
+        self.name, self.ready, self.slow = signature.model_name, False, False
+        self.columns = Columns(signature)
+        self.metrics = Metrics(model=self.name, revision=revision, limit_ms=bundle.slo.latency_limit_ms)
+        self.v2, self.v1 = V2Json(signature, revision, self.columns), V1Json(revision, self.columns)
+        self.scorer: Scorer = direct(model)
+        self._started_s = time.time()
+
+    def warm_up(self) -> None:
+        """Pay first-run costs before the first client does, and find out how heavy the graph is."""
+        self.slow = self.model.warm_up().one_row_us > SLOW_ROW_US
+
+    def handler(self, codec: Codec) -> Handler:
+        """What answers the requests of one protocol."""
+        decode, score, fail = codec.decode, self.scorer, self.fail
+
+        def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
+            try:
+                score(Exchange(self, codec, decode(head, body), respond, start_ns))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+                fail(error, codec, respond, start_ns)
+
+        return handle
+
+    def fail(self, error: Exception, codec: Codec, respond: Respond, start_ns: int) -> None:
+        """Answer a request that could not be scored: 4xx is the client's fault, 500 ours."""
+        if isinstance(error, RequestError):
+            self.metrics.refused(error.status)
+            respond(error.status, *codec.refusal(error.status, str(error)))
+            return
+        journal("prediction_failed", error=str(error), kind=type(error).__name__)
+        self.metrics.scored(500, (perf_counter_ns() - start_ns) / 1e9, 0)
+        if isinstance(error, InvalidOutputError):
+            self.metrics.answered_invalidly()
+        message = str(error) if isinstance(error, ModelFailureError) else "internal error"
+        respond(500, *codec.refusal(500, message))
+
+    def remember(self, parsed: Parsed, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
+        """Append an answer to the prediction log."""
+        if self.log is not None:
+            self.log.append(Entry(parsed, time.time_ns() // 1000, probabilities, features))
+
+    def close(self) -> None:
+        """Write what the log still holds."""
+        if self.log is not None:
+            self.log.close()
+
+    def families(self) -> Iterable[Family]:
+        """Everything that is counted of this model."""
+        metrics, log = self.metrics, self.log
+        written, dropped = (0, 0) if log is None else (log.written_rows, log.dropped_rows)
+        yield from metrics.families()
+        yield metrics.counters(
+            "modelway_unknown_category_total",
+            "Values outside a category's vocabulary, scored as missing.",
+            "column",
+            self.columns.unknown_counts,
+        )
+        yield metrics.counter(
+            "modelway_prediction_log_dropped_total", "Rows the log could not keep.", dropped
+        )
+        yield metrics.counter("modelway_prediction_log_written_total", "Rows on the disk.", written)
+        digest = {"bundle": self.bundle.digest}
+        yield metrics.gauge("modelway_bundle_info", "The bundle that answers.", 1, digest)
+        yield metrics.gauge("modelway_ready", "1 when requests are welcome.", int(self.ready))
+        yield metrics.gauge(
+            "modelway_start_time_seconds", "When the process began, Unix time.", self._started_s
+        )
