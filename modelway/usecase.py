@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from modelway.bundle.policy import ServingPolicy
 from modelway.contract import Candidate, CostMatrix, DataContract, Gates, LabelRule, Slice, Slo
 from modelway.errors import ConfigError, UnknownUseCaseError
 from modelway.features.definitions import FeatureSet
@@ -48,6 +49,12 @@ class UseCase(Protocol):
         be known), both timestamps in UTC, microseconds. A cell that cannot be read becomes null.
         """
         ...
+
+
+def serving_policy(use_case: UseCase) -> ServingPolicy:
+    """How the use case wants its models served: its attribute `serving`, or nothing special."""
+    policy: ServingPolicy = getattr(use_case, "serving", ServingPolicy())
+    return policy
 
 
 def _points() -> dict[str, EntryPoint]:

@@ -6,6 +6,7 @@ reference.parquet  encoded inputs, probability and label of the rows that drift 
 slo.yaml         what the service promises
 model_card.md    for people
 lineage.json     data, code, seed, parameters
+serving.json     batching, cache, fallback and the like, where the use case asks for any
 MANIFEST.json    sha256 of each of the above; its own sha256 is the bundle's digest
 MANIFEST.sig     Ed25519 over MANIFEST.json
 """
@@ -39,6 +40,7 @@ from modelway.bundle.manifest import (
     read_plain,
     rejected,
 )
+from modelway.bundle.policy import POLICY_FILE, ServingPolicy
 from modelway.bundle.signature import Signature
 from modelway.bundle.signing import VerifyKey, holds, load_verify_key, sign
 from modelway.contract import Slo
@@ -71,6 +73,7 @@ class Bundle:
     signature: Signature
     slo: Slo
     lineage: Lineage
+    policy: ServingPolicy = ServingPolicy()  # noqa: RUF009 - frozen
 
     @classmethod
     def open(cls, path: Path | str, *, verify_key: VerifyKey) -> "Bundle":
@@ -98,6 +101,7 @@ class Bundle:
             signature=_parsed(Signature, folder, manifest, SIGNATURE_JSON_FILE),
             slo=_slo(folder, manifest),
             lineage=_parsed(Lineage, folder, manifest, LINEAGE_FILE),
+            policy=_policy(folder, manifest),
         )
 
     @property
@@ -262,6 +266,11 @@ def _slo(folder: Path, manifest: Manifest) -> Slo:
         return Slo.model_validate(yaml.safe_load(read_checked(folder / SLO_FILE, manifest.files[SLO_FILE])))
     except (ValidationError, yaml.YAMLError) as error:
         raise _unreadable(SLO_FILE, error) from error
+
+
+def _policy(folder: Path, manifest: Manifest) -> ServingPolicy:
+    listed = POLICY_FILE in manifest.files
+    return _parsed(ServingPolicy, folder, manifest, POLICY_FILE) if listed else ServingPolicy()
 
 
 def _unreadable(name: str, error: Exception) -> BundleRejectedError:

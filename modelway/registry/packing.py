@@ -10,7 +10,9 @@ import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelway.bundle.bundle import Bundle, write_bundle
+from modelway.bundle.canonical import canonical_json
 from modelway.bundle.lineage import Lineage
+from modelway.bundle.policy import POLICY_FILE, ServingPolicy
 from modelway.contract import Verdict
 from modelway.data.frames import FrameRef
 from modelway.evaluation.record import Evaluation
@@ -19,6 +21,7 @@ from modelway.optimize.scoring import Graph
 from modelway.registry.card import model_card
 from modelway.training.artifacts import Trained
 from modelway.training.encoding import encode
+from modelway.usecase import serving_policy
 
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
@@ -124,4 +127,9 @@ def pack(  # noqa: PLR0913, PLR0917 - a bundle joins what every station before i
         card=model_card(use_case, lineage, evaluation, verdict),
         lineage=lineage,
         key=stores.key,
+        extras=_extras(serving_policy(use_case)),
     )
+
+
+def _extras(policy: ServingPolicy) -> dict[str, bytes]:
+    return {} if policy == ServingPolicy() else {POLICY_FILE: canonical_json(policy)}

@@ -19,6 +19,7 @@ from serving.runtime.model import Model
 from serving.runtime.prediction_log import PredictionLog
 from serving.runtime.prediction_table import parquet_writer
 from serving.runtime.served import Served
+from serving.runtime.settings import Settings, read_settings
 from serving.runtime.transport import Transport, listen
 
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -48,6 +49,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--drain-s", type=float, default=0.5, help="not ready, still answering, before the port closes"
     )
+    parser.add_argument("--settings", type=Path, help="YAML file of limits, TLS, keys and the like")
     options = parser.parse_args(argv)
     _check(options)
     return options
@@ -80,12 +82,13 @@ def serve(options: argparse.Namespace) -> None:
         ConfigError: The key is none.
     """
     stopped = _stop_signals()
+    settings = read_settings(options.settings) if options.settings else Settings()
     sock = listen(options.host, options.port)
     bundle = Bundle.open(options.bundle, verify_key=options.verify_key)
     log = _prediction_log(options, bundle)
     served = Served(bundle, options.revision, Model(bundle), log)
     served.warm_up()
-    app = App([served])
+    app = App([served], settings)
     transport = Transport(sock, app)
     _settle()
     app.ready = True

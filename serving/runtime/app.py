@@ -12,9 +12,9 @@ from serving.runtime.metadata import model_metadata
 from serving.runtime.metrics import exposition
 from serving.runtime.reply import error_body, json_body
 from serving.runtime.served import Handler, Served
+from serving.runtime.settings import Settings
 from serving.runtime.transport import Head, Respond
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
 HEAVY_BODY_BYTES = 16 * 1024
 """A body above this is decoded and scored on a second thread, so that small requests and probes pass."""
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,12 +25,11 @@ Get = Callable[[], Answer]
 class App:
     """The models in service behind V2 and V1 REST."""
 
-    max_body_bytes = MAX_BODY_BYTES
-
-    def __init__(self, models: Sequence[Served]) -> None:
+    def __init__(self, models: Sequence[Served], settings: Settings | None = None) -> None:
         """Route to one model or more; the first one's revision names the answers that are no model's."""
         self.models = tuple(models)
-        first = self.models[0]
+        first, settings = self.models[0], settings or Settings()
+        self.max_body_bytes = settings.limits.max_body_bytes
         self.heavy_body_bytes = 0 if any(served.slow for served in models) else HEAVY_BODY_BYTES
         self._first = first
         self._json_headers = headers_of(first.revision)

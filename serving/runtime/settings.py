@@ -1,0 +1,72 @@
+"""What one server process was told: address, limits, places of secrets. Closed: a typo fails at the start."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from modelway.contract import Frozen
+from modelway.errors import ConfigError
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+
+class Limits(Frozen):
+    """What the server refuses before it costs anything."""
+
+    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024)
+    max_rows: int | None = Field(default=None, ge=1)
+    """Rows of one request."""
+    max_in_flight: int | None = Field(default=None, ge=1)
+    """Requests under way; more are answered 503 with Retry-After."""
+    rate_rps: float | None = Field(default=None, gt=0)
+    """Requests per second and client, on average; more are answered 429 with Retry-After."""
+    burst: int = Field(default=20, ge=1)
+    """Requests that a client may send at once."""
+
+
+class Tls(Frozen):
+    """PEM files of the server's certificate and key."""
+
+    certificate: Path
+    key: Path
+
+
+class Settings(Frozen):
+    """Everything that `--settings FILE` may say."""
+
+    limits: Limits = Limits()
+    tls: Tls | None = None
+    keys_file: Path | None = None
+    """Hashes of API keys, read again when it changes. Without it nobody is asked for a key."""
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    jobs: Path | None = None
+    """SQLite file of asynchronous requests; without it they are refused."""
+    online_store: Path | None = None
+    """SQLite file of the feature store, for requests by key."""
+    traces: str | None = None
+    """OTLP endpoint of a trace collector."""
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a YAML or JSON file.
+
+    Raises:
+        ConfigError: It cannot be read, or says what it may not; the message names the key.
+    """
+    try:
+        return Settings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", expected="a YAML file", remedy="correct --settings"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no YAML: {error}", expected="a YAML mapping") from error
+    except ValidationError as error:
+        where = error.errors()[0]
+        key = ".".join(str(part) for part in where["loc"]) or "the file"
+        raise ConfigError(
+            f"{path}: `{key}`: {where['msg'].lower()}",
+            expected="the keys of serving.runtime.settings.Settings",
+            remedy="see docs/reference/configuration.md",
+        ) from error
