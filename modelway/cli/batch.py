@@ -80,9 +80,6 @@ def _opened(folder: Path, verify_key: Path | None) -> "Bundle":
 
 
 def _registered(model: str) -> "Bundle":
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
     from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds
 
     name, _, reference = model.partition("@")

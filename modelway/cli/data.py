@@ -113,9 +113,6 @@ def _open(store: str | None) -> "FolderSnapshotStore":
         from modelway.data.snapshot import FolderSnapshotStore  # noqa: PLC0415 - polars, 100 ms
 
         return FolderSnapshotStore(store)
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
     from stacks import active  # noqa: PLC0415 - ZenML, seconds; only after its home is set
 
     return active.snapshot_store()

@@ -163,9 +163,6 @@ def _features(folder: Path | None) -> "FeatureStore":
 
 
 def _active() -> Any:
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
     from stacks import active  # noqa: PLC0415 - ZenML, seconds; only after its home is set
 
     return active

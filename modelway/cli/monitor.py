@@ -36,9 +36,6 @@ def run(
     json_: bool = JSON,
 ) -> None:
     """Look at the champion of the active stack, and write the page. Changes nothing."""
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
     from stacks.active import snapshot_store  # noqa: PLC0415 - ZenML, after the home is active
     from stacks.watch import page_of, watch  # noqa: PLC0415 - as above
 
@@ -60,9 +57,6 @@ def show(
     json_: bool = JSON,
 ) -> None:
     """Show a look that was taken."""
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
     from modelway.monitoring.report import read_monitoring  # noqa: PLC0415 - as above
 
     page = _page(use_case, as_of)
