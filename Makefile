@@ -51,7 +51,7 @@ serve: $(READY) ## Serve the champion behind the local gateway
 	$(BIN)/modelway serve credit
 
 loadtest: $(READY) ## Hold the running gateway against its SLO
-	$(BIN)/modelway loadtest run
+	$(BIN)/modelway loadtest run $(ARGS)
 
 clean: ## Remove the state of this checkout (not .venv)
 	rm -rf .modelway .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
