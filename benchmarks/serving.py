@@ -1,271 +1,263 @@
-"""How fast does the model server answer? Ours, KServe's, and a server that does nothing, in one run.
+"""How fast does the model server answer? Ours, its peers, and servers that do nothing, in one run.
 
-The same gradient-boosted trees (scikit-learn -> ONNX), one row a request in V2 JSON, the same core for
-every server and another one for wrk, rounds taken in turn so that a busy moment hits all alike.
-CPU time a request is read from the kernel: it barely notices what else the machine does.
+The same gradient-boosted trees (scikit-learn -> ONNX), one row a request, one worker on the same core for
+every server and another core for the load; ours and a peer in turns, so that a busy moment hits both.
+Every server must first give what ONNX Runtime gives. CPU time a request is that of all of a server's
+processes, read from the kernel: it barely notices what else the machine does.
 
-`python benchmarks/serving.py [--seconds 3] [--rounds 3] [--connections 16]` exits 1 when ours is less
-than 8 times as fast as KServe's.
+`python benchmarks/serving.py [--quick] [--peers kserve,mosec] [--soak 600] [--json FILE]` exits 1 when a
+promise is broken.
 """
 
 import argparse
-import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-import numpy as np
+from measuring import contenders as who
+from measuring.calls import Call, binary, grpc, matrix, named, nothing
+from measuring.cores import cores
+from measuring.gateway import CONNECTIONS, RATE_RPS, gateway, overhead
+from measuring.graph import bundle_of, expected_probability, train
+from measuring.latency import Soak, side_by_side, soak, tail
+from measuring.load import require_tools
+from measuring.paced import Pace
+from measuring.servers import Server, free_port
+from measuring.stage import Contender, Settings, in_turns, start
+from measuring.table import Bound, Row, exit_code, machine, print_bounds, print_rows, ratio, write_json
 
-from modelway.bundle.bundle import write_bundle
-from modelway.bundle.lineage import Lineage
-from modelway.bundle.signature import Input, Signature
-from modelway.bundle.signing import VERIFY_KEY_FILE, load_or_create_key
-from modelway.contract import Slo
-
-FEATURES, TREES = 12, 100
-REQUIRED_RATIO = 8.0
-ROOT = Path(__file__).resolve().parents[1]
-PEERS = Path(__file__).with_name("serving_peers.py")
-TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
-
-LUA = """
-wrk.method = "POST"
-wrk.headers["content-type"] = "application/json"
-local file = io.open("{body}", "rb")
-wrk.body = file:read("*a")
-file:close()
-done = function(summary, latency, requests)
-    local bad = summary.errors.status + summary.errors.read + summary.errors.timeout + summary.errors.connect
-    io.write(string.format("RESULT %d %d %d %f %f\\n", summary.requests, summary.duration, bad,
-        latency:percentile(50), latency:percentile(99)))
-end
-"""
+LEAST_OF_NOOP, LEAST_BINARY, LEAST_GRPC = 0.5, 1.0, 3.0
+MOST_TAIL, MOST_ADDED_MS, MOST_READY_S, MOST_MIB = 3.0, 0.2, 1.5, 200.0
+MOST_GROWTH = 0.02
+HALF, SOAK_SHARE, STARTS = 0.5, 0.7, 3
 
 
-@dataclass
-class Contender:
-    """A running server and what was measured of it."""
+class Benchmark:
+    """One run: rows, promises and notes gather as it goes."""
 
-    name: str
-    url: str
-    script: Path
-    process: subprocess.Popen[bytes]
-    rates_rps: list[float] = field(default_factory=list)
-    p50_us: list[float] = field(default_factory=list)
-    p99_us: list[float] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
+    def __init__(self, settings: Settings, bundle: tuple[Path, Path], model: Path) -> None:
+        """Measures nothing yet."""
+        self.settings, self._bundle, self._model = settings, bundle, model
+        self.rows: list[Row] = []
+        self.bounds: list[Bound] = []
+        self.notes: dict[str, Any] = {}
 
-    def measure(self, seconds: int, connections: int, core: str | None) -> None:
-        """One round of wrk."""
-        load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(self.script), self.url]
-        before_us = self._cpu_us()
-        said = subprocess.run(
-            [*_pinned(core), *load], capture_output=True, text=True, check=True, timeout=seconds + 60
-        )
-        requests, duration_us, bad, p50_us, p99_us = map(float, said.stdout.split("RESULT ")[1].split())
-        if bad or not requests:
-            raise SystemExit(f"{self.name}: {bad:.0f} of {requests:.0f} requests failed")
-        self.rates_rps.append(requests / duration_us * 1e6)
-        self.p50_us.append(p50_us)
-        self.p99_us.append(p99_us)
-        self.cpu_us.append((self._cpu_us() - before_us) / requests)
+    def begin(self, stack: ExitStack) -> Server:
+        """Start ours some times over, to see how long it takes; the last one stays."""
+        command = partial(who.ours, self._bundle)
+        ready_s = []
+        for at in range(STARTS):
+            with ExitStack() as short:
+                server, took_s = start(short, self.settings, "Modelway", command, matrix())
+                ready_s.append(took_s)
+                if at == STARTS - 1:
+                    stack.push(short.pop_all())
+        self.notes["ready_s"] = ready_s
+        self._at_most("ready after its start", median(ready_s), MOST_READY_S, "s")
+        return server
 
-    def _cpu_us(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) * TICK_US
+    def own(self, server: Server) -> float:
+        """Ours in its ways next to servers that do nothing. Returns its saturation, requests a second."""
+        with ExitStack() as stack:
+            log = ["--log-dir", str(self.settings.folder / "log")]
+            logged, _ = start(
+                stack, self.settings, "logged", lambda port: who.ours(self._bundle, port, *log), matrix()
+            )
+            plain = self._contender(server, matrix(), "Modelway, matrix")
+            limit = self._noop(stack, "transport", "our transport doing nothing")
+            others = [
+                limit,
+                self._noop(stack, "granian", "Granian doing nothing, asyncio"),
+                self._contender(server, named(), "Modelway, named columns"),
+                self._contender(logged, matrix(), "Modelway, prediction log"),
+            ]
+            packed = self._binary(server)
+            self._measure([plain, *others, *packed])
+        self._judge_own(plain, limit, packed)
+        return plain.row.rate_rps
 
+    def _judge_own(self, plain: Contender, limit: Contender, packed: Sequence[Contender]) -> None:
+        self._at_least("share of our transport doing nothing", ratio(plain.row, limit.row), LEAST_OF_NOOP)
+        found = ratio(packed[0].row, plain.row) if packed else None
+        self._at_least("V2 binary to V2 JSON", found, LEAST_BINARY, "" if packed else "not served yet")
+        self._at_most("memory under load", plain.row.memory_mb, MOST_MIB, "MiB")
 
-def train(folder: Path) -> Path:
-    """Gradient-boosted trees on seeded rows with missing values, as one graph."""
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - after the cheap checks
-    from skl2onnx import to_onnx  # noqa: PLC0415 - as above
-    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415 - as above
-    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - as above
+    def peer(self, server: Server, peer: who.Peer) -> None:
+        """Ours and one peer in turns; the peer runs no longer than that."""
+        with ExitStack() as stack:
+            command = partial(self._peer_command, peer)
+            other, ready_s = start(stack, self.settings, peer.key, command, peer.call)
+            theirs = self._contender(other, peer.call, peer.title, peer.speaks, ready_s)
+            ours = self._contender(server, matrix(), "Modelway, matrix")
+            self._measure([ours, theirs], keep=[theirs])
+        self._at_least(f"to {peer.title}", ratio(ours.row, theirs.row), peer.least_ratio)
 
-    random = np.random.default_rng(7)
-    X = random.normal(size=(5000, FEATURES)).astype(np.float32)
-    y = (X[:, 0] + X[:, 1] * X[:, 2] + random.normal(size=5000) > 0.5).astype(int)
-    X[random.random(X.shape) < 0.05] = np.nan
-    model = HistGradientBoostingClassifier(max_iter=TREES, random_state=7).fit(X, y)
-    kind = [("features", FloatTensorType([None, FEATURES]))]
-    exported = to_onnx(model, initial_types=kind, options={id(model): {"zipmap": False}})
-    graph = exported.graph
-    graph.initializer.append(numpy_helper.from_array(np.array(1, dtype=np.int64), "positive"))
-    graph.node.append(helper.make_node("Gather", ["probabilities", "positive"], ["probability"], axis=1))
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("probability", TensorProto.FLOAT, [None]))
-    path = folder / "trees.onnx"
-    path.write_bytes(exported.SerializeToString())
-    return path
+    def grpc(self) -> None:
+        """Ours and KServe's SDK over gRPC."""
+        with ExitStack() as stack:
+            port = free_port()
+            peer = who.kserve_grpc(port)
+            other, ready_s = start(
+                stack, self.settings, peer.key, partial(self._peer_command, peer), matrix()
+            )
+            other.await_port(port)
+            theirs = Contender(other, grpc(), self._row(peer.title, peer.speaks, ready_s), grpc_port=port)
+            ours = self._own_grpc(stack) if who.serves_grpc() else []
+            self._measure([*ours, theirs])
+        found = ratio(ours[0].row, theirs.row) if ours else None
+        self._at_least("gRPC to KServe's", found, LEAST_GRPC, "" if ours else "not served yet")
 
-
-def bundled(folder: Path, model: Path) -> list[str]:
-    """The arguments that serve `model` as a signed bundle."""
-    keys = folder / "keys"
-    inputs = tuple(Input(name=f"x{at}", kind="numeric") for at in range(FEATURES))
-    bundle = write_bundle(
-        folder / "bundles",
-        onnx=model,
-        signature=Signature(model_name="bench", key="row_id", label="y", inputs=inputs, threshold=0.5),
-        reference=b"",
-        slo=Slo(latency_limit_ms=25, rate_rps=1000),
-        card="",
-        lineage=Lineage(
-            use_case="bench", snapshot_id="", as_of=datetime(2020, 1, 1, tzinfo=UTC), kind="hgb", seed=7
-        ),
-        key=load_or_create_key(keys),
-    )
-    return ["--bundle", str(bundle.path), "--verify-key", str(keys / VERIFY_KEY_FILE), "--revision", "r1"]
-
-
-def scripts(folder: Path) -> tuple[Path, Path]:
-    """Scripts for wrk that send one row, as a matrix and by named columns."""
-    values = [round(0.37 * at - 2, 2) for at in range(FEATURES)]
-    matrix = [{"name": "features", "shape": [1, FEATURES], "datatype": "FP32", "data": values}]
-    named = [{"name": f"x{at}", "shape": [1], "datatype": "FP32", "data": [v]} for at, v in enumerate(values)]
-    paths = []
-    for name, inputs in (("matrix", matrix), ("named", named)):
-        body, script = folder / f"{name}.json", folder / f"{name}.lua"
-        body.write_text(json.dumps({"id": "1", "inputs": inputs}))
-        script.write_text(LUA.replace("{body}", str(body)))
-        paths.append(script)
-    return paths[0], paths[1]
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def begin(stack: ExitStack, command: list[str], core: str | None) -> subprocess.Popen[bytes]:
-    """Start a server that ends with `stack`."""
-    process = subprocess.Popen(
-        [*_pinned(core), *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    stack.callback(process.wait, 30)
-    stack.callback(process.kill)
-    return process
-
-
-def await_port(process: subprocess.Popen[bytes], port: int, name: str) -> None:
-    """Wait until someone listens."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"{name} ended with {process.returncode} before it listened")
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise SystemExit(f"{name} did not listen within 120 s")
-
-
-def contenders(stack: ExitStack, folder: Path, core: str | None) -> list[Contender]:
-    """Every server, running."""
-    model = train(folder)
-    serve = [sys.executable, "-m", "serving.runtime", *bundled(folder, model)]
-    peer = [sys.executable, "-P", str(PEERS)]  # -P: beside it, this file would pass for our package `serving`
-    matrix, named = scripts(folder)
-    plan = [
-        (
-            "Granian doing nothing, asyncio",
-            [*peer, "bare-granian", "PORT", str(model)],
-            matrix,
-        ),
-        (
-            "our transport doing nothing",
-            [*peer, "bare-transport", "PORT", str(model)],
-            matrix,
-        ),
-        ("Modelway, matrix", [*serve, "--port", "PORT"], matrix),
-        ("Modelway, named columns", [*serve, "--port", "PORT"], named),
-        (
-            "Modelway, matrix, prediction log",
-            [*serve, "--port", "PORT", "--log-dir", str(folder / "log")],
-            matrix,
-        ),
-        ("KServe ModelServer", [*peer, "kserve", "PORT", str(model)], matrix),
-    ]
-    running = []
-    for name, command, script in plan:
+    def _own_grpc(self, stack: ExitStack) -> list[Contender]:
         port = free_port()
-        process = begin(stack, [str(port) if word == "PORT" else word for word in command], core)
-        await_port(process, port, name)
-        running.append(Contender(name, f"http://127.0.0.1:{port}/v2/models/bench/infer", script, process))
-    return running
-
-
-def agree(running: list[Contender]) -> None:
-    """Ours and KServe's must give the same probability, or the comparison means nothing."""
-    answers = {}
-    for one in running[2:]:
-        body = one.script.with_suffix(".json").read_bytes()
-        request = urllib.request.Request(one.url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            answers[one.name] = np.float32(json.load(answer)["outputs"][0]["data"][0])
-    if len(set(answers.values())) != 1:
-        raise SystemExit(f"the servers disagree: {answers}")
-
-
-def report(running: list[Contender]) -> float:
-    """Print the table; the ratio of ours to KServe's, by throughput."""
-    limit, ours, peer = running[1], running[2], running[-1]
-    print(f"{'one row a request, V2 JSON':34s} {'req/s':>8s} {'p50 ms':>7s} {'p99 ms':>7s} {'CPU us':>7s} "
-          f"{'x KServe':>9s} {'of limit':>9s}")  # fmt: skip
-    for one in running:
-        rate = median(one.rates_rps)
-        times, share = rate / median(peer.rates_rps), rate / median(limit.rates_rps)
-        print(
-            f"{one.name:34s} {rate:8.0f} {median(one.p50_us) / 1000:7.2f} {median(one.p99_us) / 1000:7.2f} "
-            f"{median(one.cpu_us):7.1f} {times:8.1f}x {share:8.0%}"
+        options = ("--grpc-port", str(port))
+        server, ready_s = start(
+            stack, self.settings, "grpc", lambda http: who.ours(self._bundle, http, *options), matrix()
         )
-    return median(ours.rates_rps) / median(peer.rates_rps)
+        server.await_port(port)
+        row = self._row("Modelway, gRPC", "gRPC", ready_s)
+        return [Contender(server, grpc(), row, grpc_port=port)]
+
+    def latency(self, server: Server, saturation_rps: float) -> None:
+        """The tail at half of saturation; a server that does nothing shows what the machine adds."""
+        pace = self._pace(HALF * saturation_rps)
+        with ExitStack() as stack:
+            limit = self._noop(stack, "transport", "").server
+            pair = [(server, matrix()), (limit, nothing())]
+            ours, idle = side_by_side(pair, pace, self.settings.rounds)
+        self.notes["half_of_saturation"] = {
+            "modelway": [vars(one) for one in ours],
+            "doing_nothing": [vars(one) for one in idle],
+        }
+        name = "p99 to p50 at half of saturation"
+        self._at_most(name, tail(ours), MOST_TAIL, "x", note=f"doing nothing: {tail(idle):.1f} x")
+
+    def gateway(self) -> None:
+        """What Envoy adds."""
+        pace = self._pace(RATE_RPS)._replace(connections=CONNECTIONS)
+        with gateway(self.settings.folder, self._bundle, self.settings.cores[0]) as ports:
+            found = overhead(ports, matrix(), pace, self.settings.rounds)
+        self.notes["gateway"] = found._asdict()
+        note = f"{found.direct_p50_ms:.2f} to {found.through_p50_ms:.2f} ms"
+        self._at_most("p50 that the gateway adds", found.added_p50_ms, MOST_ADDED_MS, "ms", note=note)
+        self._at_most("errors through the gateway", float(found.errors), 0, "")
+
+    def soak(self, server: Server, saturation_rps: float, seconds: int) -> None:
+        """Long, at 70 % of saturation."""
+        found: Soak | None = None
+        note = "needs --soak 600"
+        if seconds:
+            found = soak(server, matrix(), self._pace(SOAK_SHARE * saturation_rps)._replace(seconds=seconds))
+            self.notes["soak"] = {**found._asdict(), "load": vars(found.load)}
+            sizes = f"{found.memory_start_mb:.1f} to {found.memory_end_mb:.1f} MiB"
+            note = f"{sizes}, {found.load.requests} requests"
+        self._at_most("errors in the soak", found and float(found.load.errors), 0, "", note=note)
+        self._at_most("growth of memory in the soak", found and found.growth, MOST_GROWTH, "of it", note=note)
+
+    def _pace(self, rate_rps: float) -> Pace:
+        return Pace(rate_rps, self.settings.seconds, self.settings.cores[1])
+
+    def _peer_command(self, peer: who.Peer, port: int) -> list[str]:
+        return peer.command(port, self._model)
+
+    def _noop(self, stack: ExitStack, kind: str, title: str) -> Contender:
+        server, ready_s = start(stack, self.settings, kind, lambda port: who.noop(port, kind), nothing())
+        return Contender(server, nothing(), self._row(title, "nothing", ready_s))
+
+    def _binary(self, server: Server) -> list[Contender]:
+        """Ours with binary tensors; none while it does not understand them."""
+        if server.ask(binary())[0] != 200:
+            return []
+        return [self._contender(server, binary(), "Modelway, binary", "V2 binary")]
+
+    def _contender(
+        self, server: Server, call: Call, title: str, speaks: str = "V2 JSON", ready_s: float | None = None
+    ) -> Contender:
+        return Contender(server, call, self._row(title, speaks, ready_s))
+
+    @staticmethod
+    def _row(title: str, speaks: str, ready_s: float | None) -> Row:
+        return Row(title, speaks, ready_s=ready_s)
+
+    def _measure(self, found: Sequence[Contender], keep: Sequence[Contender] | None = None) -> None:
+        for one in found:
+            if one.row.speaks != "nothing":
+                one.check(self.settings.expected)
+        in_turns(self.settings, found)
+        self.rows += [one.row for one in (found if keep is None else keep)]
+
+    def _at_least(self, name: str, found: float | None, required: float, note: str = "") -> None:
+        self.bounds.append(Bound(name, found, required, at_least=True, note=note))
+
+    def _at_most(self, name: str, found: float | None, required: float, unit: str, *, note: str = "") -> None:
+        self.bounds.append(Bound(name, found, required, at_least=False, unit=unit, note=note))
 
 
-def _cores() -> tuple[str | None, str | None]:
-    """One core for the servers, another for wrk; none where there is no choice."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (str(cores[0]), str(cores[1])) if len(cores) > 1 and shutil.which("taskset") else (None, None)
+def chosen(names: str) -> list[who.Peer]:
+    """The peers to measure."""
+    known = {peer.key: peer for peer in who.peers()}
+    keys = list(known) if names == "all" else [name for name in names.split(",") if name]
+    unknown = sorted(set(keys) - set(known))
+    if unknown:
+        raise SystemExit(f"no peer {unknown}\nexpected: some of {','.join(known)}\nto do: mend --peers")
+    return [known[key] for key in keys]
 
 
-def _pinned(core: str | None) -> list[str]:
-    return [] if core is None else ["taskset", "-c", core]
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=int, default=3, help="of one round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--quick", action="store_true", help="one round of one second: a look, no figures")
+    parser.add_argument("--peers", default="all", help="names with commas between; an empty one for none")
+    parser.add_argument("--soak", type=int, default=0, metavar="SECONDS", help="at 70 %% of saturation")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for the documentation")
+    options = parser.parse_args()
+    if options.quick:
+        options.seconds = options.rounds = 1
+    return options
+
+
+def run(benchmark: Benchmark, options: argparse.Namespace, peers: Sequence[who.Peer]) -> None:
+    """Everything that was asked for."""
+    with ExitStack() as stack:
+        server = benchmark.begin(stack)
+        saturation_rps = benchmark.own(server)
+        benchmark.latency(server, saturation_rps)
+        for peer in peers:
+            benchmark.peer(server, peer)
+        if any(peer.key == "kserve" for peer in peers):
+            benchmark.grpc()
+        benchmark.gateway()
+        benchmark.soak(server, saturation_rps, options.soak)
 
 
 def main() -> int:
-    """Measure and print; 1 when the required ratio is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=16)
-    options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is missing\nexpected: the Debian package wrk\nto do: apt-get install wrk")
-    server_core, wrk_core = _cores()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelway-benchmark-")))
-        running = contenders(stack, folder, server_core)
-        agree(running)
-        for seconds in [1] + [options.seconds] * options.rounds:
-            for one in running:
-                one.measure(seconds, options.connections, wrk_core)
-        for one in running:
-            for figures in (one.rates_rps, one.p50_us, one.p99_us, one.cpu_us):
-                del figures[0]  # the first, short round warms up
-        ratio = report(running)
-    print(f"\nModelway answers {ratio:.1f} times as many requests as KServe; required: {REQUIRED_RATIO:.0f}")
-    return 0 if ratio >= REQUIRED_RATIO else 1
+    """Measure and print; 1 when a promise is broken."""
+    options = parse()
+    peers = chosen(options.peers)
+    require_tools("wrk", "h2load")
+    before = machine()
+    with tempfile.TemporaryDirectory(prefix="modelway-benchmark-") as name:
+        folder = Path(name)
+        model = train(folder)
+        expected = expected_probability(model)
+        settings = Settings(folder, expected, options.seconds, options.rounds, options.connections, cores())
+        benchmark = Benchmark(settings, bundle_of(folder, model), model)
+        run(benchmark, options, peers)
+    print_rows(benchmark.rows)
+    print_bounds(benchmark.bounds)
+    print(f"load average {before['load_average']} before, {machine()['load_average']} after")
+    if options.json:
+        write_json(options.json, benchmark.rows, benchmark.bounds, machine=before, notes=benchmark.notes)
+    return exit_code(benchmark.bounds)
 
 
 if __name__ == "__main__":
