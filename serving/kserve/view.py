@@ -1,0 +1,180 @@
+"""An InferenceService as a rollout sees it: two arms, their replicas, the canary's share. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from modelway.contract import Frozen
+from modelway.errors import ConfigError
+from serving.kserve.spec import DIGEST_ANNOTATION, FULL, REVISION_LABEL, Manifest, deployment_name
+from serving.rollout.target import Readiness, RevisionId
+
+
+class ArmView(Frozen):
+    """One predictor of ours, as the object says it."""
+
+    revision: RevisionId
+    digest: str
+    deployment: str
+    """Name of its Deployment and Service, and of the backend in the HTTPRoute."""
+    replicas: int = Field(ge=0)
+
+
+class ServiceView(Frozen):
+    """The whole object."""
+
+    generation: int
+    stable: ArmView
+    canary: ArmView | None
+    weight: int = Field(ge=0, le=FULL)
+    """The canary's share, in percent, as asked for. What is in effect stands in the HTTPRoute."""
+
+    @property
+    def capacity(self) -> int:
+        """Replicas that carry all the traffic: the stable arm's without what was added for the canary."""
+        return self.stable.replicas - (self.canary.replicas if self.canary else 0)
+
+    @property
+    def arms(self) -> tuple[ArmView, ...]:
+        """Those there are."""
+        return (self.stable, self.canary) if self.canary else (self.stable,)
+
+    def arm(self, revision: RevisionId) -> ArmView | None:
+        """The arm of a revision; None when it has none."""
+        return next((arm for arm in self.arms if arm.revision == revision), None)
+
+    def replicas_for(self, weight: int, *, stable_now: int) -> int:
+        """Canary replicas that carry `weight` percent of what all carry now; never fewer than it has.
+
+        Args:
+            weight: In percent.
+            stable_now: Replicas the stable arm really has, for an autoscaler may have added some.
+        """
+        carries = max(self.capacity, stable_now)
+        has = self.canary.replicas if self.canary else 1
+        return max(has, math.ceil(carries * weight / FULL))
+
+
+def view_of(manifest: Manifest) -> ServiceView:
+    """Read an InferenceService that Modelway made.
+
+    Raises:
+        ConfigError: A predictor has no revision of ours, or there is more than one canary.
+    """
+    name, spec = manifest["metadata"]["name"], manifest["spec"]
+    canaries = spec.get("canary") or []
+    if len(canaries) > 1:
+        raise ConfigError(
+            f"InferenceService {name} has {len(canaries)} canaries",
+            expected="one at most: a rollout compares two revisions",
+            remedy="remove those that somebody else added",
+        )
+    canary = canaries[0] if canaries else None
+    return ServiceView(
+        generation=int(manifest["metadata"].get("generation", 0)),
+        stable=_arm(name, spec["predictor"]),
+        canary=_arm(name, canary["predictor"]) if canary else None,
+        weight=int(canary.get("trafficPercent", 0)) if canary else 0,
+    )
+
+
+def _arm(service: str, predictor: Mapping[str, Any]) -> ArmView:
+    revision = (predictor.get("labels") or {}).get(REVISION_LABEL)
+    if not revision:
+        raise ConfigError(
+            f"predictor {predictor.get('name') or 'default'} of InferenceService {service} is none of ours",
+            expected=f"the label {REVISION_LABEL}",
+            remedy="choose another name for the service, or delete this one and serve the model again",
+        )
+    return ArmView(
+        revision=revision,
+        digest=(predictor.get("annotations") or {}).get(DIGEST_ANNOTATION, ""),
+        deployment=deployment_name(service, predictor.get("name")),
+        replicas=int(predictor.get("minReplicas", 1)),
+    )
+
+
+def available(deployment: Manifest | None) -> int:
+    """Replicas that serve the newest template. 0 while the controller has not seen the newest spec."""
+    if deployment is None:
+        return 0
+    status = deployment.get("status") or {}
+    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+        return 0
+    return min(int(status.get("availableReplicas") or 0), int(status.get("updatedReplicas") or 0))
+
+
+def revision_of_deployment(deployment: Manifest) -> RevisionId | None:
+    """Which revision a Deployment runs; None for one that is not ours."""
+    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    revision: RevisionId | None = labels.get(REVISION_LABEL)
+    return revision
+
+
+def shares(route: Manifest) -> dict[str, int] | None:
+    """Percent of traffic per backend, as the HTTPRoute has them in effect.
+
+    Returns:
+        None when nothing can be said: no rules, rules that differ, a route that a gateway refused, or
+        weights that are no whole percentages.
+    """
+    rules = [
+        {ref["name"]: int(ref.get("weight", 1)) for ref in rule.get("backendRefs") or []}
+        for rule in route["spec"].get("rules") or []
+    ]
+    if not rules or any(rule != rules[0] for rule in rules) or _refused(route):
+        return None
+    total = sum(rules[0].values())
+    if total <= 0 or any(weight * FULL % total for weight in rules[0].values()):
+        return None
+    return {name: weight * FULL // total for name, weight in rules[0].items()}
+
+
+def _refused(route: Manifest) -> bool:
+    parents = (route.get("status") or {}).get("parents") or []
+    conditions = [condition for parent in parents for condition in parent.get("conditions") or []]
+    return any(each.get("type") == "Accepted" and each.get("status") == "False" for each in conditions)
+
+
+def readiness(arm: ArmView, wanted: int, deployment: Manifest | None, pods: Iterable[Manifest]) -> Readiness:
+    """How far an arm's pods have come."""
+    living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    problems = [problem for pod in living for problem in _problems(pod)]
+    missing = "" if deployment is not None else f"Deployment {arm.deployment} is not there yet"
+    return Readiness(
+        wanted=wanted,
+        ready=min(available(deployment), wanted),
+        restarts=sum(restarts(pod) for pod in living),
+        problem=problems[-1] if problems else missing,
+    )
+
+
+def restarts(pod: Manifest) -> int:
+    """How often the pod's containers began anew, those that fetch the bundle included."""
+    return sum(int(status.get("restartCount", 0)) for status in _containers(pod))
+
+
+def _containers(pod: Manifest) -> list[Mapping[str, Any]]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _problems(pod: Manifest) -> list[str]:
+    found = []
+    for status in _containers(pod):
+        ended = (status.get("lastState") or {}).get("terminated") or {}
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        for each in (ended, waiting):
+            reason, message = each.get("reason", ""), str(each.get("message", "")).strip()
+            if reason not in {"", "PodInitializing", "ContainerCreating", "Completed"}:
+                found.append(
+                    f"{status.get('name')}: {reason} {message.splitlines()[-1] if message else ''}".strip()
+                )
+    unplaced = [
+        f"{condition.get('reason')}: {condition.get('message')}"
+        for condition in (pod.get("status") or {}).get("conditions") or []
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
+    ]
+    return found + unplaced
