@@ -6,10 +6,10 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench data ui serve loadtest clean
+.PHONY: accelerators help setup demo test check format bench data ui serve loadtest clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"found Python {v[0]}.{v[1]}; expected 3.11 or 3.12; set PYTHON=/path/to/python3.11")'
@@ -21,6 +21,18 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 setup: $(READY) ## Create .venv from requirements.lock
+
+accelerators: $(READY) $(VENV)/.accelerators .venv-triton/.ready ## Add TensorRT and a real Triton server (0.4 GB)
+
+$(VENV)/.accelerators: requirements-accelerators.lock $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements-accelerators.lock
+	@touch $@
+
+# Triton's Python backend needs numpy 1, everything else here numpy 2.
+.venv-triton/.ready: requirements-triton.lock $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-triton
+	$(BIN)/uv pip install --quiet --python .venv-triton/bin/python -r requirements-triton.lock
+	@touch $@
 
 demo: $(READY) ## Drive the whole loop on real loans (ARGS="--keep" leaves it up)
 	$(BIN)/modelway demo $(ARGS)

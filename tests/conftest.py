@@ -1,8 +1,10 @@
 """Rules for every test: Debian packages are asked for by marker, state never leaves the test's folder."""
 
+import importlib.util
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,11 @@ settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("search", max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))  # a red build must be red again
 
+ROOT = Path(__file__).parents[1]
+ACCELERATORS = {
+    "tensorrt-rtx": lambda: importlib.util.find_spec("tensorrt_rtx") is not None,
+    "triton": lambda: (ROOT / ".venv-triton" / ".ready").exists(),
+}
 PROGRAMS = {"chromium": "chromium", "wrk": "wrk"}
 
 # Prefect and ZenML read the environment while test modules import them: no fixture is early enough.
@@ -25,15 +32,23 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip a test whose Debian package is missing, and say which; under CI that is a failure instead."""
+    """Skip a test whose Debian package or accelerator is missing, and say which; under CI that is a failure."""
     must_run = os.environ.get("MODELWAY_REQUIRE_APT") == "1"
     for item in items:
+        _skip_without_accelerator(item)
         for marker in item.iter_markers("apt"):
             package = marker.args[0]
             if shutil.which(PROGRAMS[package]) is None and not must_run:
                 item.add_marker(
                     pytest.mark.skip(reason=f"needs Debian's {package}: apt-get install {package}")
                 )
+
+
+def _skip_without_accelerator(item: pytest.Item) -> None:
+    must_run = os.environ.get("MODELWAY_REQUIRE_ACCELERATORS") == "1"
+    for marker in item.iter_markers("accelerator"):
+        if not ACCELERATORS[marker.args[0]]() and not must_run:
+            item.add_marker(pytest.mark.skip(reason=f"needs {marker.args[0]}: make accelerators"))
 
 
 @pytest.fixture(autouse=True)
