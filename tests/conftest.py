@@ -16,7 +16,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))  # a r
 ROOT = Path(__file__).parents[1]
 ACCELERATORS = {
     "tensorrt-rtx": lambda: importlib.util.find_spec("tensorrt_rtx") is not None,
-    "triton": lambda: (ROOT / ".venv-triton" / ".ready").exists(),
+    "triton": (ROOT / ".venv-triton" / ".ready").exists,
 }
 PROGRAMS = {"chromium": "chromium", "wrk": "wrk"}
 
@@ -32,7 +32,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip a test whose Debian package or accelerator is missing, and say which; under CI that is a failure."""
+    """Skip a test whose Debian package or accelerator is missing, and say which; under CI that fails."""
     must_run = os.environ.get("MODELWAY_REQUIRE_APT") == "1"
     for item in items:
         _skip_without_accelerator(item)
