@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from modelway.cli import keeping
 from modelway.cli.output import emit
 from modelway.errors import NotFoundError, SnapshotCorruptError, VerdictError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from modelway.data.snapshot import FolderSnapshotStore, Snapshot
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Ingest, list, show, verify and compare data snapshots."
+    add_completion=False, no_args_is_help=True, help="Ingest, compare and verify data snapshots; clear out."
 )
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -106,6 +107,10 @@ def fetch(use_case: str = typer.Argument(help="Use case whose full source to get
             remedy=f"`modelway data ingest {use_case}` reads its default source",
         )
     print(get())
+
+
+app.command()(keeping.lineage)
+app.command()(keeping.gc)
 
 
 def _open(store: str | None) -> "FolderSnapshotStore":

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from modelway.contract import Verdict
+from modelway.data.lock import committing
 from modelway.data.report import contract_report
 from modelway.data.snapshot import FolderSnapshotStore, Snapshot
 from modelway.data.validation import Inspection
@@ -27,6 +28,11 @@ def ingest(use_case: UseCase, source: str | None, store: FolderSnapshotStore) ->
         StorageError: The store cannot be written. Nothing is committed.
     """
     chosen = source or use_case.default_source
+    with committing(store.folder):
+        return _committed(use_case, chosen, store)
+
+
+def _committed(use_case: UseCase, chosen: str, store: FolderSnapshotStore) -> Snapshot:
     inspection = Inspection(use_case.contract)
     writer = store.writer(use_case.name, use_case.contract, source=_described(use_case, chosen))
     for raw in use_case.load(chosen):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from modelway.contract import DataContract, Outcome, Reason, Verdict
 from modelway.data.difference import Difference, difference
 from modelway.data.frames import check, decode
+from modelway.data.lock import committing
 from modelway.data.manifest import Chunk, Snapshot
 from modelway.data.storage import Folder, sha256_of
 from modelway.data.writer import SnapshotWriter
@@ -54,12 +55,13 @@ class FolderSnapshotStore:
             InputError: Not one row.
             StorageError: Disk full, read-only, unreachable; no snapshot appears.
         """
-        writer = self.writer(use_case, contract, source=source, parents=parents)
-        for frame in frames:
-            writer.add(frame)
-        for frame in quarantined:
-            writer.set_aside(frame)
-        return writer.commit(report)
+        with committing(self.folder):
+            writer = self.writer(use_case, contract, source=source, parents=parents)
+            for frame in frames:
+                writer.add(frame)
+            for frame in quarantined:
+                writer.set_aside(frame)
+            return writer.commit(report)
 
     def list(self) -> tuple[Snapshot, ...]:
         """Every snapshot, the oldest first."""

@@ -97,6 +97,15 @@ class Folder:
         with storage_errors(self.path(prefix)):
             return self._local_names(prefix) if self.is_local else self._remote_names(prefix)
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Name below the root -> bytes, of every file right below `prefix`."""
+        place = self.path(prefix)
+        with storage_errors(place):
+            if self.is_local:
+                return {f"{prefix}/{n}": Path(f"{place}/{n}").stat().st_size for n in self.names(prefix)}
+            entries = self._remote().ls(place, detail=True) if self._remote().isdir(place) else []
+        return {f"{prefix}/{entry['name'].rsplit('/', 1)[-1]}": int(entry["size"]) for entry in entries}
+
     def put(self, folder: str, suffix: str, content: bytes) -> str:
         """Store bytes under their own hash. Bytes that are there already are left; altered ones are healed.
 
@@ -115,6 +124,8 @@ class Folder:
         name = f"{folder}/{digest}{suffix}".lstrip("/")
         if self._digest(name) != digest:
             self.write(name, content)
+        elif self.is_local:
+            self._touch(name)  # in use again: a collection goes by its age
         return digest
 
     def write(self, name: str, content: bytes) -> None:
@@ -129,6 +140,42 @@ class Folder:
                 _write_atomically(Path(place), content)
             else:
                 self._remote().pipe_file(place, content)  # object stores show an object whole or not at all
+
+    def remove(self, name: str, *, younger_than_s: float = 0.0) -> bool:
+        """Remove a file; one that is not there is no error.
+
+        Args:
+            name: Which.
+            younger_than_s: Leave it when it was written or used again less than so many seconds ago.
+
+        Returns:
+            Whether it is gone.
+
+        Raises:
+            StorageError: Read-only or unreachable.
+        """
+        place = self.path(name)
+        with storage_errors(place), suppress(FileNotFoundError):
+            if self._age_s(place) < younger_than_s:
+                return False
+            if self.is_local:
+                Path(place).unlink()
+            else:
+                self._remote().rm_file(place)
+        return True
+
+    def _age_s(self, place: str) -> float:
+        """Seconds since it was written; 0 where the store does not say, which protects it."""
+        if self.is_local:
+            return time.time() - Path(place).stat().st_mtime
+        try:
+            return time.time() - float(self._remote().modified(place).timestamp())
+        except NotImplementedError:
+            return 0.0
+
+    def _touch(self, name: str) -> None:
+        with suppress(FileNotFoundError, PermissionError):
+            os.utime(self.path(name))
 
     def sweep(self) -> None:
         """Remove what writers that were killed left beside their files, once it is surely nobody's."""

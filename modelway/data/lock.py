@@ -1,0 +1,56 @@
+"""Who may write to a local store and who may clear it out: many writers, or one collection alone.
+
+A remote store has no such lock. There the age of a file alone protects it.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelway.data.storage import Folder, storage_errors
+from modelway.errors import TransitionError
+
+
+@contextmanager
+def committing(folder: Folder) -> Iterator[None]:
+    """Rows are being committed: no collection may begin. Waits for one that is under way.
+
+    Raises:
+        StorageError: The store is read-only.
+    """
+    with _lock(folder, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def collecting(folder: Folder) -> Iterator[None]:
+    """A collection is under way: commits wait.
+
+    Raises:
+        TransitionError: Rows are being committed.
+        StorageError: The store is read-only.
+    """
+    try:
+        with _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+    except BlockingIOError as error:
+        raise TransitionError(
+            f"rows are being committed to {folder.root}",
+            expected="a collection while nobody ingests",
+            remedy="try again when the ingest has ended",
+        ) from error
+
+
+@contextmanager
+def _lock(folder: Folder, kind: int) -> Iterator[None]:
+    if not folder.is_local:
+        yield
+        return
+    place = Path(folder.path(".lock"))
+    with storage_errors(str(place)):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = place.open("a")
+    with file:
+        fcntl.flock(file, kind)
+        yield
