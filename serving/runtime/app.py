@@ -8,8 +8,8 @@ from typing import Any
 from modelway import __version__
 from serving.runtime.codecs import headers_of
 from serving.runtime.exchange import Answer
+from serving.runtime.exposition import exposition
 from serving.runtime.metadata import model_metadata
-from serving.runtime.metrics import exposition
 from serving.runtime.reply import error_body, json_body
 from serving.runtime.served import Handler, Served
 from serving.runtime.settings import Settings

@@ -1,14 +1,18 @@
-"""The JSON protocols: how a body becomes rows, and probabilities a body."""
+"""The protocols over HTTP: how a body becomes rows, and probabilities a body."""
 
 import numpy as np
 
 from modelway.bundle.signature import Signature
 from serving.runtime.columns import Columns
 from serving.runtime.parsed import Matrix, Parsed
+from serving.runtime.problems import RequestError, shown
 from serving.runtime.reply import V2Reply, error_body, v1_body
 from serving.runtime.transport import Head, Headers
 from serving.runtime.v1 import V1Decoder
 from serving.runtime.v2 import V2Decoder
+
+HEADER_LENGTH = "inference-header-content-length"
+"""Header of a request or an answer with tensors as bytes: how long the JSON before them is."""
 
 
 def headers_of(revision: str, content_type: str = "application/json") -> Headers:
@@ -16,27 +20,40 @@ def headers_of(revision: str, content_type: str = "application/json") -> Headers
     return [("content-type", content_type), ("x-revision", revision)]
 
 
-class V2Json:
-    """Open Inference Protocol V2 in JSON."""
+class V2Rest:
+    """Open Inference Protocol V2 over HTTP: JSON, and tensors as bytes behind it."""
 
-    __slots__ = ("_decode", "_headers", "_reply")
+    protocol = "v2"
+    __slots__ = ("_decode", "_decode_binary", "_headers", "_reply", "_revision")
 
     def __init__(self, signature: Signature, revision: str, columns: Columns) -> None:
         """Prepare what never changes."""
-        self._decode = V2Decoder(columns).decode
+        decoder = V2Decoder(columns)
+        self._decode, self._decode_binary = decoder.decode, decoder.decode_binary
         self._reply = V2Reply(signature, revision)
-        self._headers = headers_of(revision)
+        self._headers, self._revision = headers_of(revision), revision
 
-    def decode(self, _head: Head, body: bytes) -> Parsed:
+    def decode(self, head: Head, body: bytes) -> Parsed:
         """A request's rows in matrix order.
 
         Raises:
             RequestError: The body is no V2 request for this model.
         """
-        return self._decode(body)
+        if not body.endswith(b"}"):  # looking at the headers costs more than this, and few bodies of bytes end so
+            header_bytes = _header_bytes(head, body)
+            return self._decode(body) if header_bytes is None else self._decode_binary(body, header_bytes)
+        try:
+            return self._decode(body)
+        except RequestError:
+            header_bytes = _header_bytes(head, body)
+            if header_bytes is None:
+                raise
+            return self._decode_binary(body, header_bytes)
 
     def encode(self, parsed: Parsed, probabilities: np.float32 | Matrix) -> tuple[Headers, bytes]:
-        """Both outputs, or those asked for."""
+        """Both outputs, or those asked for, as JSON or as bytes."""
+        if parsed.binary is not None:
+            return self._binary(parsed, parsed.binary, np.atleast_1d(probabilities))
         if isinstance(probabilities, np.ndarray):
             return self._headers, self._reply.many(probabilities, parsed.request_id, parsed.outputs)
         if parsed.outputs is None:
@@ -44,18 +61,47 @@ class V2Json:
         row = np.array([probabilities])
         return self._headers, self._reply.many(row, parsed.request_id, parsed.outputs)
 
+    def _binary(
+        self, parsed: Parsed, names: frozenset[str], probabilities: Matrix
+    ) -> tuple[Headers, bytes]:
+        header, raw = self._reply.binary(probabilities, parsed.request_id, parsed.outputs, names)
+        headers = headers_of(self._revision, "application/octet-stream")
+        headers.append((HEADER_LENGTH, str(len(header))))
+        return headers, header + raw
+
     def refusal(self, _status: int, message: str) -> tuple[Headers, bytes]:
         """Say why not."""
         return self._headers, error_body(message)
 
 
+def _header_bytes(head: Head, body: bytes) -> int | None:
+    """Length of the JSON before the tensors; None where the request is JSON from end to end.
+
+    Raises:
+        RequestError: The header is no length, or the body cannot be read at all.
+    """
+    headers = head.headers
+    encoding, given = headers.get("content-encoding"), headers.get(HEADER_LENGTH)
+    if encoding not in {None, "", "identity"}:
+        raise RequestError(f"content-encoding {shown(encoding)} is not read; send the body as it is", status=415)
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit()) or int(given) > len(body):
+        raise RequestError(
+            f"Inference-Header-Content-Length must be the length of the JSON at the start of the body, "
+            f"0 to {len(body)}, found {shown(given)}"
+        )
+    return int(given)
+
+
 class V1Json:
     """The older V1 protocol in JSON."""
 
-    __slots__ = ("_decode", "_headers")
+    __slots__ = ("_decode", "_headers", "protocol")
 
     def __init__(self, revision: str, columns: Columns) -> None:
         """Prepare what never changes."""
+        self.protocol = "v1"
         self._decode = V1Decoder(columns).decode
         self._headers = headers_of(revision)
 

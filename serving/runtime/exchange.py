@@ -3,7 +3,8 @@
 head + body ──Codec.decode──▶ Parsed ──Scorer──▶ probabilities ──Codec.encode──▶ headers + body
 
 A `Scorer` takes the exchange and sees to it that `finish` or `fail` is called once, now or later, on any
-thread. Scorers wrap each other: what a model does not need is not in its chain, and costs nothing.
+thread. Scorers wrap each other: what a model does not need is not in its chain, and costs nothing. One that
+wants to see the answer hands a `Wrapped` exchange on.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.transport import Head, Headers, Respond
 
 if TYPE_CHECKING:
+    from serving.runtime.marks import Marks
     from serving.runtime.served import Served
 
 Answer = tuple[int, Headers, bytes]
@@ -25,6 +27,9 @@ Answer = tuple[int, Headers, bytes]
 
 class Codec(Protocol):
     """One way to ask and to be answered: V2 or V1, JSON or binary."""
+
+    protocol: str
+    """Its name in the metrics: `v2`, `v1`, `grpc`."""
 
     def decode(self, head: Head, body: bytes) -> Parsed:
         """A request's rows in matrix order.
@@ -40,15 +45,46 @@ class Codec(Protocol):
         """The answer to a request that is not answered."""
 
 
+class Route:
+    """One protocol's way to one model: what its requests share, looked up once."""
+
+    __slots__ = ("codec", "encode", "meter", "remember", "scored", "served")
+
+    def __init__(self, served: "Served", codec: Codec) -> None:
+        """Prepare what never changes."""
+        self.served, self.codec, self.encode = served, codec, codec.encode
+        self.remember = None if served.log is None else served.remember
+        self.meter = served.metrics.meter(codec.protocol)
+        self.scored = self.meter.scored
+
+
 class Exchange(msgspec.Struct, gc=False):
     """One request under way."""
 
-    served: "Served"
-    codec: Codec
+    route: Route
     parsed: Parsed
     respond: Respond
     start_ns: int
     """`perf_counter_ns` when its head came."""
+    deadline_ns: int | None = None
+    """`perf_counter_ns` after which it is not scored any more."""
+    marks: "Marks | None" = None
+    """When it passed which stage; kept only for traces."""
+
+    @property
+    def served(self) -> "Served":
+        """The model that it is for."""
+        return self.route.served
+
+    @property
+    def codec(self) -> Codec:
+        """How it was asked and is answered."""
+        return self.route.codec
+
+    def begin(self) -> None:
+        """Say that it waits no longer: it is scored now. Called by whoever let it wait."""
+        if self.marks is not None:
+            self.marks.scoring_ns = perf_counter_ns()
 
     def finish(self, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
         """Answer it.
@@ -57,16 +93,36 @@ class Exchange(msgspec.Struct, gc=False):
             probabilities: Of one row, or of shape (rows,).
             features: What the graph saw, float32, row-major.
         """
-        served, parsed = self.served, self.parsed
-        headers, body = self.codec.encode(parsed, probabilities)
-        if served.log is not None:
-            served.remember(parsed, probabilities, features)
-        served.metrics.scored(200, (perf_counter_ns() - self.start_ns) / 1e9, parsed.rows)
+        route, parsed = self.route, self.parsed
+        if self.marks is not None:
+            self.marks.scored_ns = perf_counter_ns()
+        headers, body = route.encode(parsed, probabilities)
+        if route.remember is not None:
+            route.remember(parsed, probabilities, features)
+        route.scored(200, perf_counter_ns() - self.start_ns, parsed.rows)
         self.respond(200, headers, body)
 
     def fail(self, error: Exception) -> None:
         """Say that it cannot be answered, and count whose fault it is."""
-        self.served.fail(error, self.codec, self.respond, self.start_ns)
+        self.route.served.fail(error, self.route, self.respond, self.start_ns)
+
+
+class Wrapped(Exchange, gc=False):
+    """An exchange whose answer someone on the way wants to see; overrides `finish`, `fail` or both."""
+
+    outer: Exchange = None  # type: ignore[assignment]  # fields after defaults need one; `wrapping` always sets it
+
+    def begin(self) -> None:
+        """Hand it outwards."""
+        self.outer.begin()
+
+    def finish(self, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
+        """Hand it outwards."""
+        self.outer.finish(probabilities, features)
+
+    def fail(self, error: Exception) -> None:
+        """Hand it outwards."""
+        self.outer.fail(error)
 
 
 Scorer = Callable[[Exchange], None]

@@ -1,151 +1,172 @@
-"""What happened to the requests, as Prometheus reads it. One process, one model, one revision."""
+"""What happened to the requests of one model and revision, by protocol and status."""
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping
 
-_EDGES_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+from serving.runtime.exposition import Family, Histogram, written
+
+_EDGES_US = (
+    250,
+    500,
+    1000,
+    2500,
+    5000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+)
+_NO_PROTOCOL = "http"
+"""Refusals that came before anybody knew what the request wanted."""
 
 
-class Family(NamedTuple):
-    """One metric and its samples."""
-
-    name: str
-    kind: str
-    help_text: str
-    samples: list[str]
-    """Lines of the exposition format."""
-
-
-class Metrics:
-    """Counters and one latency histogram.
+class Meter:
+    """The requests of one protocol. Threads may share it.
 
     Latency is recorded for every request that reached the model, whether it was answered or failed;
     a client's error is counted by status alone, for it says nothing about the model's speed.
     """
 
-    __slots__ = (
-        "_buckets",
-        "_edges_s",
-        "_exceeded",
-        "_invalid",
-        "_labels",
-        "_limit_s",
-        "_lock",
-        "_rows",
-        "_statuses",
-        "_sum_s",
-    )
+    __slots__ = ("_lock", "latency_ns", "rows", "statuses")
 
-    def __init__(self, *, model: str, revision: str, limit_ms: float) -> None:
-        """One bucket edge lies exactly at `limit_ms`, so that exceedances are counted and not guessed."""
-        self._labels = f'model="{_escaped(model)}",revision="{_escaped(revision)}"'
-        self._limit_s = limit_ms / 1000
-        self._edges_s = sorted({*_EDGES_S, self._limit_s})
-        self._buckets = [0] * (len(self._edges_s) + 1)
-        self._statuses = {200: 0}
-        self._sum_s = 0.0
-        self._exceeded = 0
-        self._invalid = 0
-        self._rows = 0
+    def __init__(self, edges_ns: tuple[int, ...]) -> None:
+        """Count from zero."""
+        self.statuses = {200: 0}
+        self.latency_ns = Histogram(edges_ns)
+        self.rows = 0
         self._lock = threading.Lock()
 
-    def scored(self, status: int, took_s: float, rows: int) -> None:
+    def scored(self, status: int, took_ns: int, rows: int) -> None:
         """Count a request that reached the model.
 
         Args:
             status: 200, or 5xx.
-            took_s: From the request's head to its answer, seconds.
+            took_ns: From the request's head to its answer, nanoseconds.
             rows: Rows answered.
         """
+        latency = self.latency_ns
+        bucket = bisect_left(latency.edges, took_ns)
         with self._lock:
-            self._statuses[status] = self._statuses.get(status, 0) + 1
-            self._buckets[bisect_left(self._edges_s, took_s)] += 1
-            self._sum_s += took_s
-            self._rows += rows
-            if took_s > self._limit_s:
-                self._exceeded += 1
+            latency.counts[bucket] += 1
+            latency.total += took_ns
+            self.rows += rows
+            try:
+                self.statuses[status] += 1
+            except KeyError:
+                self.statuses[status] = 1
+
+    def refused(self, status: int) -> None:
+        """Count a request that never reached the model."""
+        with self._lock:
+            self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    def copy(self) -> "Meter":
+        """All of it at one moment."""
+        copy = Meter(self.latency_ns.edges)
+        with self._lock:
+            copy.statuses, copy.rows = dict(self.statuses), self.rows
+            copy.latency_ns.counts, copy.latency_ns.total = (
+                list(self.latency_ns.counts),
+                self.latency_ns.total,
+            )
+        return copy
+
+
+class Metrics:
+    """One meter a protocol, and what concerns them all."""
+
+    def __init__(self, *, model: str, revision: str, limit_ms: float) -> None:
+        """One bucket edge lies exactly at `limit_ms`, so that exceedances are counted and not guessed."""
+        self._labels = {"model": model, "revision": revision}
+        self._limit_ns = round(limit_ms * 1e6)
+        self._edges_ns = tuple(sorted({*(edge * 1000 for edge in _EDGES_US), self._limit_ns}))
+        self._meters: dict[str, Meter] = {}
+        self._lock = threading.Lock()
+        self._apart: Counter[str] = Counter({"invalid": 0, "expired": 0})
+
+    def meter(self, protocol: str) -> Meter:
+        """The one of this protocol."""
+        with self._lock:
+            return self._meters.setdefault(protocol, Meter(self._edges_ns))
+
+    def refused(self, status: int) -> None:
+        """Count a request that was refused before it had a protocol."""
+        self.meter(_NO_PROTOCOL).refused(status)
 
     def answered_invalidly(self) -> None:
         """Count an answer of the graph that was no probability; its request counts as a 500 beside it."""
         with self._lock:
-            self._invalid += 1
+            self._apart["invalid"] += 1
 
-    def refused(self, status: int) -> None:
-        """Count a request that never reached the model: the client's error."""
+    def expired(self) -> None:
+        """Count a request that was not scored because its time was over; it counts as a 504 beside it."""
         with self._lock:
-            self._statuses[status] = self._statuses.get(status, 0) + 1
+            self._apart["expired"] += 1
 
     def families(self) -> list[Family]:
         """Everything that is counted here."""
         with self._lock:
-            return [self._requests(), self._latency(), *self._others()]
+            meters = {protocol: meter.copy() for protocol, meter in self._meters.items()}
+        return [self._requests(meters), self._latency(meters), *self._others(meters)]
 
-    def counter(self, name: str, help_text: str, value: int) -> Family:
-        """One counter that carries the common labels."""
-        return Family(name, "counter", help_text, [f"{name}{{{self._labels}}} {value}"])
+    def counter(
+        self, name: str, help_text: str, value: int, labels: Mapping[str, str] | None = None
+    ) -> Family:
+        """One counter that carries the common labels and more."""
+        return Family(name, "counter", help_text, [f"{name}{{{self._written(labels)}}} {value}"])
 
     def counters(self, name: str, help_text: str, label: str, values: Mapping[str, int]) -> Family:
         """One counter per value of `label`."""
-        samples = [f'{name}{{{self._labels},{label}="{_escaped(k)}"}} {n}' for k, n in values.items()]
+        samples = [f"{name}{{{self._written({label: key})}}} {count}" for key, count in values.items()]
         return Family(name, "counter", help_text, samples)
 
     def gauge(
         self, name: str, help_text: str, value: float, labels: Mapping[str, str] | None = None
     ) -> Family:
         """One gauge that carries the common labels and more."""
-        more = "".join(f',{key}="{_escaped(text)}"' for key, text in (labels or {}).items())
-        return Family(name, "gauge", help_text, [f"{name}{{{self._labels}{more}}} {value}"])
+        return Family(name, "gauge", help_text, [f"{name}{{{self._written(labels)}}} {value}"])
 
-    def _requests(self) -> Family:
+    def histogram(self, name: str, help_text: str, histogram: Histogram, unit: float = 1.0) -> Family:
+        """One histogram that carries the common labels; `unit` as in `Histogram.samples`."""
+        return Family(name, "histogram", help_text, histogram.samples(name, self._written(), unit))
+
+    def _written(self, more: Mapping[str, str] | None = None) -> str:
+        return written({**self._labels, **(more or {})})
+
+    def _requests(self, meters: Mapping[str, Meter]) -> Family:
         name = "modelway_requests_total"
         samples = [
-            f'{name}{{{self._labels},status="{status}"}} {n}' for status, n in sorted(self._statuses.items())
+            f"{name}{{{self._written({'protocol': protocol, 'status': str(status)})}}} {count}"
+            for protocol, meter in meters.items()
+            for status, count in sorted(meter.statuses.items())
         ]
-        return Family(name, "counter", "Inference requests by HTTP status.", samples)
+        return Family(name, "counter", "Inference requests by protocol and HTTP status.", samples)
 
-    def _latency(self) -> Family:
-        name, total, samples = "modelway_latency_seconds", 0, []
-        for edge, count in zip(self._edges_s, self._buckets, strict=False):
-            total += count
-            samples.append(f'{name}_bucket{{{self._labels},le="{edge:.12g}"}} {total}')
-        total += self._buckets[-1]
-        samples += [
-            f'{name}_bucket{{{self._labels},le="+Inf"}} {total}',
-            f"{name}_sum{{{self._labels}}} {self._sum_s:.9f}",
-            f"{name}_count{{{self._labels}}} {total}",
+    def _latency(self, meters: Mapping[str, Meter]) -> Family:
+        name = "modelway_latency_seconds"
+        samples = [
+            sample
+            for protocol, meter in meters.items()
+            if protocol != _NO_PROTOCOL
+            for sample in meter.latency_ns.samples(name, self._written({"protocol": protocol}), 1e-9)
         ]
         text = "Time from a request's head to its answer, requests that reached the model."
         return Family(name, "histogram", text, samples)
 
-    def _others(self) -> list[Family]:
+    def _others(self, meters: Mapping[str, Meter]) -> list[Family]:
+        beyond = self._edges_ns.index(self._limit_ns) + 1
+        slow = sum(sum(meter.latency_ns.counts[beyond:]) for meter in meters.values())
+        rows = sum(meter.rows for meter in meters.values())
+        invalid, expired = self._apart["invalid"], self._apart["expired"]
         return [
-            self.counter(
-                "modelway_slo_exceeded_total", "Requests slower than the SLO's limit.", self._exceeded
-            ),
-            self.counter(
-                "modelway_invalid_outputs_total", "Answers that were no probability.", self._invalid
-            ),
-            self.counter("modelway_rows_total", "Rows scored.", self._rows),
+            self.counter("modelway_slo_exceeded_total", "Requests slower than the SLO's limit.", slow),
+            self.counter("modelway_invalid_outputs_total", "Answers that were no probability.", invalid),
+            self.counter("modelway_rows_total", "Rows scored.", rows),
+            self.counter("modelway_expired_total", "Requests whose deadline passed unscored.", expired),
         ]
-
-
-def exposition(families: Iterable[Family]) -> bytes:
-    """Families as Prometheus reads them: each name's head once, the samples of all models below it."""
-    merged: dict[str, Family] = {}
-    for family in families:
-        known = merged.get(family.name)
-        merged[family.name] = (
-            family if known is None else known._replace(samples=known.samples + family.samples)
-        )
-    lines = [line for family in merged.values() for line in (*_head(family), *family.samples)]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _head(family: Family) -> tuple[str, str]:
-    return f"# HELP {family.name} {family.help_text}", f"# TYPE {family.name} {family.kind}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -9,9 +9,10 @@ import numpy as np
 from modelway.bundle.bundle import Bundle
 from serving.runtime.codecs import V1Json, V2Json
 from serving.runtime.columns import Columns
-from serving.runtime.exchange import Codec, Exchange, Scorer, direct
+from serving.runtime.exchange import Codec, Exchange, Route, Scorer, direct
+from serving.runtime.exposition import Family
 from serving.runtime.journal import journal
-from serving.runtime.metrics import Family, Metrics
+from serving.runtime.metrics import Metrics
 from serving.runtime.model import Model
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.prediction_log import Entry, PredictionLog
@@ -45,28 +46,29 @@ class Served:
 
     def handler(self, codec: Codec) -> Handler:
         """What answers the requests of one protocol."""
-        decode, score, fail = codec.decode, self.scorer, self.fail
+        route, decode, score, fail = Route(self, codec), codec.decode, self.scorer, self.fail
 
         def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
             try:
-                score(Exchange(self, codec, decode(head, body), respond, start_ns))
+                score(Exchange(route, decode(head, body), respond, start_ns))
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-                fail(error, codec, respond, start_ns)
+                fail(error, route, respond, start_ns)
 
         return handle
 
-    def fail(self, error: Exception, codec: Codec, respond: Respond, start_ns: int) -> None:
+    def fail(self, error: Exception, route: Route, respond: Respond, start_ns: int) -> None:
         """Answer a request that could not be scored: 4xx is the client's fault, 500 ours."""
+        refusal = route.codec.refusal
         if isinstance(error, RequestError):
-            self.metrics.refused(error.status)
-            respond(error.status, *codec.refusal(error.status, str(error)))
+            route.meter.refused(error.status)
+            respond(error.status, *refusal(error.status, str(error)))
             return
         journal("prediction_failed", error=str(error), kind=type(error).__name__)
-        self.metrics.scored(500, (perf_counter_ns() - start_ns) / 1e9, 0)
+        route.meter.scored(500, perf_counter_ns() - start_ns, 0)
         if isinstance(error, InvalidOutputError):
             self.metrics.answered_invalidly()
         message = str(error) if isinstance(error, ModelFailureError) else "internal error"
-        respond(500, *codec.refusal(500, message))
+        respond(500, *refusal(500, message))
 
     def remember(self, parsed: Parsed, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
         """Append an answer to the prediction log."""

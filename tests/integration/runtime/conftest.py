@@ -116,10 +116,12 @@ class Server:
         return socket.create_connection(self.address, timeout=20)
 
     def metric(self, name: str, **labels: str) -> float:
-        for line in httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines():
-            if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
-                return float(line.rsplit(" ", 1)[1])
-        return 0.0
+        """The sum over all samples that carry these labels."""
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
+            if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items())
+        )
 
     def stop(self) -> int:
         if self.process.poll() is None:

@@ -30,10 +30,11 @@ def get(app: App, path: str, method: str = "GET") -> tuple[int, Any]:
 def metric(app: App, name: str, **labels: str) -> float:
     answer = app.at_once(Asked("/metrics", "GET"))
     assert answer is not None
-    for line in answer[2].decode().splitlines():
-        if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
-            return float(line.rsplit(" ", 1)[1])
-    return 0.0
+    return sum(
+        float(line.rsplit(" ", 1)[1])
+        for line in answer[2].decode().splitlines()
+        if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items())
+    )
 
 
 def sigmoid(score: float) -> float:
@@ -144,14 +145,15 @@ def test_metrics_count_requests_rows_and_unknown_categories(app: App) -> None:
     ask(app, INFER, matrix([0.0, 0.0, 0.0]))
 
     assert metric(app, "modelway_requests_total", status="200", model="paint", revision="r1") == 2
+    assert metric(app, "modelway_requests_total", status="200", protocol="v1") == 1
     assert metric(app, "modelway_rows_total") == 3
     assert metric(app, "modelway_unknown_category_total", column="colour") == 1
     assert metric(app, "modelway_prediction_log_dropped_total") == 0
 
 
 def test_exceedances_are_what_lies_beyond_the_bucket_edge_at_the_limit(app: App) -> None:
-    for took_s in (0.001, 0.0199, 0.02, 0.0201, 3.0):
-        app.models[0].metrics.scored(200, took_s, 1)
+    for took_us in (1000, 19_900, 20_000, 20_100, 3_000_000):
+        app.models[0].metrics.meter("v2").scored(200, took_us * 1000, 1)
 
     below = metric(app, "modelway_latency_seconds_bucket", le="0.02")
     assert below == 3
