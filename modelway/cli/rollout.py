@@ -25,7 +25,7 @@ def start(
     model: str = typer.Argument(help="NAME@VERSION or NAME@ALIAS; NAME alone is its challenger."),
     *,
     weights: str = typer.Option("5,25,50,100", help="Percent of traffic per step, rising to 100."),
-    shadow: bool = typer.Option(False, "--shadow", help="Mirror live traffic first."),
+    strategy: str = typer.Option("canary", help="canary, shadow-canary or blue-green; `ab` for a-b."),
     replicas: int = typer.Option(1, min=1, help="Predictor processes of the new revision."),
     deadline_s: float = typer.Option(300.0, min=1, help="A step without a verdict by then is rolled back."),
 ) -> None:
@@ -39,7 +39,7 @@ def start(
         who=getpass.getuser(),
         on_change=Narrator().tell,
         weights=parse_weights(weights),
-        shadow=shadow,
+        strategy=strategy,
         replicas=replicas,
         step_deadline_s=deadline_s,
     )

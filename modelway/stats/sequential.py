@@ -167,14 +167,22 @@ def bet_worse(bets: Bets, margin: float, past_stable: Counts, stable: Counts, ca
     null = min(base + margin, 1.0 - 1e-6)
     odds = null / (1.0 - null)
     alternatives = (odds * times / (1.0 + odds * times) for times in ODDS_ABOVE)
-    return bets.settle(tuple(_log_two_sample(base, p, margin, stable, canary) for p in alternatives))
+    return bets.settle(tuple(log_two_sample(base, p, margin, stable, canary) for p in alternatives))
 
 
-def _log_two_sample(base: float, worse: float, margin: float, stable: Counts, canary: Counts) -> float:
-    """Log factor of one block for the alternative (stable `base`, canary `worse`)."""
+def log_two_sample(base: float, worse: float, margin: float, stable: Counts, canary: Counts) -> float:
+    """Log factor of one block for the alternative (stable `base`, canary `worse`), as in `bet_worse`.
+
+    Args:
+        base: The stable arm's rate under the alternative.
+        worse: The canary's.
+        margin: -1 < margin < 1; below 0 the hypothesis says that the canary's rate is lower by so much.
+        stable: At least one trial.
+        canary: At least one trial.
+    """
     both = stable.trials + canary.trials
     centre = (stable.trials * base + canary.trials * (worse - margin)) / both
-    centre = min(max(centre, 0.0), 1.0 - margin - 1e-9)
+    centre = min(max(centre, 0.0, 1e-9 - margin), 1.0 - max(margin, 0.0) - 1e-9)
     null = centre + margin
     kelly = canary.trials * (worse - null) / (null * (1.0 - null))
     most = min(_MAX_STAKE * stable.trials / (1.0 - centre), _MAX_STAKE * canary.trials / null)

@@ -21,6 +21,14 @@ class RevisionSpec(Frozen):
     replicas: int = Field(default=1, ge=1)
 
 
+class Sticky(Frozen):
+    """Requests with the same key see the same revision: the hash of a header chooses the slot."""
+
+    header: str
+    slots: tuple[tuple[str, int], ...]
+    """Revision and percent of the hash range, in this order: stretches stand still while it does."""
+
+
 class Desired(Frozen):
     """The whole wish; each edit raises `generation`."""
 
@@ -29,6 +37,8 @@ class Desired(Frozen):
     weights: dict[str, int] = Field(default_factory=dict)
     """Percent per revision; empty, or summing to 100."""
     mirror: str | None = None
+    sticky: Sticky | None = None
+    """How `weights` are shared out; None leaves it to chance."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -37,7 +47,16 @@ class Desired(Frozen):
             raise ValueError(f"traffic for revisions that are not deployed: {sorted(unknown) or self.mirror}")
         if self.weights and (sum(self.weights.values()) != 100 or min(self.weights.values()) < 0):  # noqa: PLR2004 - percent
             raise ValueError(f"weights must be 0 or more and sum to 100, got {self.weights}")
+        if self.sticky is not None and _summed(self.sticky.slots) != self.weights:
+            raise ValueError(f"the slots {self.sticky.slots} are not the weights {self.weights}")
         return self
+
+
+def _summed(slots: tuple[tuple[str, int], ...]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for revision, percent in slots:
+        sums[revision] = sums.get(revision, 0) + percent
+    return sums
 
 
 class ReplicaStatus(Frozen):
@@ -76,6 +95,7 @@ class Status(Frozen):
     weights: dict[str, int] | None = None
     """Shares that Envoy has accepted; None before the first."""
     mirror: str | None = None
+    sticky: Sticky | None = None
     revisions: dict[str, RevisionStatus] = Field(default_factory=dict)
     written_at: datetime
     problem: str = ""

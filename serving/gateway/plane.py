@@ -4,7 +4,7 @@ A revision joins: its cluster first; once Envoy has that in effect, the routes. 
 routes first; once those are in effect, its cluster; only then may its processes go.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from serving.gateway import xds
@@ -69,7 +69,7 @@ class Plane:
             wish = Desired()  # Envoy answers 503 until the first clusters are there
         pins = sorted(set(wish.revisions) & set(known))
         shares = {name: weight for name, weight in wish.weights.items() if weight}
-        version = self._envoy.write("rds", xds.routes(shares, pins, wish.mirror))
+        version = self._envoy.write("rds", _routes(wish, shares, pins))
         self._last["rds"] = version
         named = wish.model_copy(update={"revisions": {name: wish.revisions[name] for name in pins}})
         self._routes = {**_only(self._routes, self._in_effect.get("rds")), version: named}
@@ -77,6 +77,12 @@ class Plane:
     def _named(self) -> set[str]:
         """Revisions that routes name, in effect or on their way."""
         return {name for wish in self._routes.values() for name in (*wish.revisions, *_with_traffic(wish))}
+
+
+def _routes(wish: Desired, shares: Mapping[str, int], pins: Sequence[str]) -> xds.Json:
+    if wish.sticky is not None:
+        return xds.sticky_routes(wish.sticky.slots, pins, wish.sticky.header)
+    return xds.routes(shares, pins, wish.mirror)
 
 
 def _with_traffic(wish: Desired) -> tuple[str, ...]:

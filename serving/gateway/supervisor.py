@@ -109,6 +109,7 @@ class Supervisor:
             generation=self._wish.generation,
             weights=dict(effect.weights) if effect else None,
             mirror=effect.mirror if effect else None,
+            sticky=effect.sticky if effect else None,
             revisions={
                 name: self._greet(fleet.status()) for name, fleet in self._fleets.items() if fleet.ports
             },

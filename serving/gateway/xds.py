@@ -57,8 +57,28 @@ def routes(weights: Mapping[str, int], pinnable: Sequence[str], mirror: str | No
         pinnable: Revisions that a request may ask for by the header `x-revision`.
         mirror: Revision that gets a copy of every request and whose answers nobody sees.
     """
-    pins = [_pin(revision) for revision in pinnable]
-    host = {"name": "all", "domains": ["*"], "routes": [*pins, _spread(weights, mirror)]}
+    return _routed(pinnable, _spread(tuple(sorted(weights.items())), mirror))
+
+
+def sticky_routes(slots: Sequence[tuple[str, int]], pinnable: Sequence[str], header: str) -> Json:
+    """The route discovery document of an a-b test: the hash of a header chooses the arm.
+
+    Envoy takes the hash modulo the sum of all weights and walks the list: whoever stands in the same
+    place with the same weights serves the same keys. A request without the header goes by chance.
+
+    Args:
+        slots: Revision and percent, in the order of the hash range.
+        pinnable: As in `routes`.
+        header: Name of the key's header, lower case.
+    """
+    spread = _spread(tuple(slots), None)
+    spread["route"]["weighted_clusters"]["use_hash_policy"] = True
+    spread["route"]["hash_policy"] = [{"header": {"header_name": header}}]
+    return _routed(pinnable, spread)
+
+
+def _routed(pinnable: Sequence[str], spread: Json) -> Json:
+    host = {"name": "all", "domains": ["*"], "routes": [*map(_pin, pinnable), spread]}
     resource = {
         "@type": f"{_TYPES}.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
@@ -147,10 +167,10 @@ def _pin(revision: str) -> Json:
     }
 
 
-def _spread(weights: Mapping[str, int], mirror: str | None) -> Json:
+def _spread(weights: Sequence[tuple[str, int]], mirror: str | None) -> Json:
     shares = [
         {"name": arm_name(name), "weight": weight, "response_headers_to_add": [_names(name)]}
-        for name, weight in sorted(weights.items())
+        for name, weight in weights
         if weight
     ]
     if not shares:

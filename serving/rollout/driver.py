@@ -1,21 +1,25 @@
 """The rollout as a state machine. Pure: the present state and what is seen in, the next state and acts out.
 
 DEPLOYING → STEP (shadow, 5 %, 25 %, …) → PROMOTED
-        └──────────┴──→ ROLLING_BACK → ROLLED_BACK, or ABORTED when somebody asked for it
+        └──────────┴──→ ROLLING_BACK → ROLLED_BACK; ABORTED when somebody asked for it; KEPT when an
+                                       a-b test found no difference
 
-Acts follow from the difference between what the state wants and what is in effect, so that a driver that
-was killed anywhere asks for the same again when it goes on.
+The stops come from the strategy (`strategies`); the road is the same for all. Acts follow from the
+difference between what the state wants and what is in effect (`wishes`), so that a driver that was
+killed anywhere asks for the same again when it goes on.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
-from modelway.contract import Outcome, Verdict
+from modelway.contract import Outcome, Reason, Verdict
+from serving.rollout import trial as ab
+from serving.rollout.arms import Conclusion
 from serving.rollout.evidence import Evidence, weigh
 from serving.rollout.judge import hard_fault, judge
 from serving.rollout.plan import PROMISED, Plan
-from serving.rollout.state import Action, Deploy, Facts, Moment, Phase, Retire, RolloutState, Route
-from serving.rollout.target import Readiness, RevisionId, Routing, Window
+from serving.rollout.state import Action, Facts, Moment, Phase, RolloutState
+from serving.rollout.target import Readiness, Window
+from serving.rollout.wishes import all_back, deployed, in_effect, route_of, wanted
 
 
 def begin(plan: Plan, at: datetime) -> RolloutState:
@@ -27,8 +31,10 @@ def begin(plan: Plan, at: datetime) -> RolloutState:
         canary=plan.canary.id,
         entered_at=at,
         looked_at=at,
+        trial=ab.fresh(plan),
     )
-    return _noted(state, plan, at, f"roll out {plan.canary.id} over {plan.stable.id}")
+    arms = " and ".join(arm.id for arm in plan.challengers)
+    return _noted(state, plan, at, f"{plan.strategy.value}: {arms} over {plan.stable.id}")
 
 
 def advance(state: RolloutState, seen: Facts, plan: Plan) -> tuple[RolloutState, tuple[Action, ...]]:
@@ -38,7 +44,7 @@ def advance(state: RolloutState, seen: Facts, plan: Plan) -> tuple[RolloutState,
     """
     if not state.finished:
         state = _next(state, seen, plan).model_copy(update={"looked_at": seen.at})
-    return state, _wanted(state, seen, plan)
+    return state, wanted(state, seen, plan)
 
 
 def _next(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
@@ -51,20 +57,28 @@ def _next(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
 
 
 def _deploying(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
-    fault = hard_fault(state.evidence, seen.canary, plan.risk)
-    if fault is not None:
-        return _roll_back(state, plan, seen.at, fault.message, Verdict.of((fault,)))
-    if seen.canary is not None and seen.canary.complete:
-        return _enter(state, plan, 0, seen.at, f"{seen.canary.ready} of {seen.canary.wanted} replicas ready")
+    arms = [seen.of(arm.id, state.canary) for arm in plan.challengers]
+    for arm in arms:
+        if (fault := hard_fault(state.evidence, arm, plan.risk)) is not None:
+            return _roll_back(state, plan, seen.at, fault.message, Verdict.of((fault,)))
+    waiting = [arm for arm in arms if arm is None or not arm.complete]
+    if not waiting:
+        ready, asked = (sum(getattr(arm, name) for arm in arms) for name in ("ready", "wanted"))
+        return _enter(state, plan, 0, seen.at, f"{ready} of {asked} replicas ready")
     if _older(state.entered_at, seen.at, plan.ready_deadline_s):
-        return _roll_back(state, plan, seen.at, _not_ready(seen.canary, plan.ready_deadline_s))
+        return _roll_back(state, plan, seen.at, _not_ready(waiting[0], plan.ready_deadline_s))
     return state
 
 
 def _stepping(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
     state = _open_window(state, seen, plan)
+    stop = plan.steps[state.step]
+    if stop.split:
+        return _testing(state, seen, plan)
     state = _readiness(state, seen)
-    if state.window is not None and seen.seen:
+    if state.window is not None and stop.smoke:
+        state = _tried(state, seen)
+    elif state.window is not None and seen.seen:
         state = _look(state, seen, plan)
     fault = hard_fault(state.evidence, seen.canary, plan.risk)
     if fault is not None:
@@ -78,13 +92,54 @@ def _decide(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
         return _roll_back(state, plan, seen.at, verdict.summary(), verdict)
     if state.unready_since and _older(state.unready_since, seen.at, plan.ready_deadline_s):
         return _roll_back(state, plan, seen.at, _not_ready(seen.canary, plan.ready_deadline_s))
-    if verdict is not None and verdict.passed and state.unready_since is None:
+    if verdict is not None and verdict.passed and _may_go_on(state, seen, plan):
         return _onward(state, plan, seen.at, verdict)
-    if _older(state.entered_at, seen.at, plan.step_deadline_s):
+    deadline_s = plan.deadline_s(state.step)
+    if _older(state.entered_at, seen.at, deadline_s):
         said = verdict.summary() if verdict else "nothing was observed"
-        late = f"no verdict within {plan.step_deadline_s:g} s: {said}"
+        late = f"no verdict within {deadline_s:g} s: {said}"
         return _roll_back(state, plan, seen.at, late, verdict)
     return state
+
+
+def _may_go_on(state: RolloutState, seen: Facts, plan: Plan) -> bool:
+    """A verdict of this very look, a canary that is ready, and a watch that is over."""
+    fresh = bool(seen.seen) or seen.smoke is not None
+    least_s = plan.steps[state.step].least_s
+    watched = not least_s or _older(state.entered_at, seen.at, least_s)
+    return fresh and watched and state.unready_since is None
+
+
+def _testing(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
+    """The stop of an a-b test: a winner goes on alone, everything else ends on the stable revision."""
+    if plan.experiment is None or state.trial is None:
+        return state
+    trial = ab.look(state, seen, plan, plan.experiment)
+    before, state = state.trial, state.model_copy(update={"trial": trial})
+    for line in ab.dropped_since(before, trial, seen.at):
+        state = _noted(state, plan, seen.at, line)
+    deadline_s = plan.deadline_s(state.step)
+    late = _older(state.entered_at, seen.at, deadline_s)
+    found = ab.ending(trial, late=late, deadline_s=deadline_s)
+    if found is None:
+        return state
+    conclusion, why = found
+    ended = trial.model_copy(update={"conclusion": conclusion})
+    state = state.model_copy(update={"trial": ended, "canary": trial.winner or state.canary})
+    if conclusion is Conclusion.WINNER:
+        return _enter(state, plan, state.step + 1, seen.at, why)
+    return _roll_back(state, plan, seen.at, why)
+
+
+def _tried(state: RolloutState, seen: Facts) -> RolloutState:
+    """What our own requests have shown."""
+    if seen.smoke is None:
+        return state
+    smoke = seen.smoke
+    outcome = Outcome.FAIL if smoke.wrong else (Outcome.PASS if smoke.asked else Outcome.INCONCLUSIVE)
+    text = f"{smoke.wrong} of {smoke.asked} requests of ours answered wrongly {smoke.problem}".rstrip()
+    reason = Reason(metric="smoke", outcome=outcome, message=text, found=smoke.wrong, samples=smoke.asked)
+    return state.model_copy(update={"verdict": Verdict.of((reason,))})
 
 
 def _onward(state: RolloutState, plan: Plan, at: datetime, verdict: Verdict) -> RolloutState:
@@ -97,12 +152,13 @@ def _onward(state: RolloutState, plan: Plan, at: datetime, verdict: Verdict) -> 
 def _rolling_back(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
     if seen.routing is None:
         return state
-    if state.restored_at is None and _in_effect(seen.routing, {state.stable: 100}, None):
+    if state.restored_at is None and all_back(seen.routing, state.stable):
         state = state.model_copy(update={"restored_at": seen.at})
         state = _noted(state, plan, seen.at, "all traffic is on the stable revision again")
-    if state.restored_at is None or state.canary in seen.routing.weights:
+    if state.restored_at is None or deployed(seen.routing, plan):
         return state
-    phase = Phase.ABORTED if state.aborted else Phase.ROLLED_BACK
+    level = state.trial is not None and state.trial.conclusion is Conclusion.NO_DIFFERENCE
+    phase = Phase.ABORTED if state.aborted else (Phase.KEPT if level else Phase.ROLLED_BACK)
     done = state.model_copy(update={"phase": phase, "entered_at": seen.at})
     return _noted(done, plan, seen.at, state.cause)
 
@@ -110,8 +166,7 @@ def _rolling_back(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
 def _open_window(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
     if state.window is not None or seen.routing is None:
         return state
-    wanted = _route(state, plan)
-    if not _in_effect(seen.routing, wanted.weights, wanted.mirror):
+    if not in_effect(seen.routing, route_of(state, plan)):
         return state
     return state.model_copy(update={"window": Window(id=f"{plan.id}.{state.step}", opened_at=seen.at)})
 
@@ -124,7 +179,8 @@ def _readiness(state: RolloutState, seen: Facts) -> RolloutState:
 
 def _look(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
     limits = plan.limits(state.step)
-    evidence = weigh(state.evidence, seen.seen.get(state.stable), seen.seen.get(state.canary), limits)
+    stable, canary = seen.seen.get(state.stable), seen.seen.get(state.canary)
+    evidence = weigh(state.evidence, stable, canary, limits, seen.pairs)
     bad = any(evidence.tallies[metric].canary.events for metric in PROMISED)
     return state.model_copy(
         update={
@@ -160,44 +216,6 @@ def _noted(
     step = plan.steps[state.step].name if state.phase is Phase.STEP else ""
     moment = Moment(at=at, phase=state.phase, step=step, why=why, verdict=verdict)
     return state.model_copy(update={"timeline": (*state.timeline, moment)})
-
-
-def _wanted(state: RolloutState, seen: Facts, plan: Plan) -> tuple[Action, ...]:
-    """What the state asks for and is not in effect."""
-    route = _route(state, plan)
-    acts: list[Action] = []
-    if state.phase in {Phase.DEPLOYING, Phase.STEP, Phase.PROMOTED} and seen.canary is None:
-        acts.append(Deploy(revision=plan.canary, replicas=plan.replicas))
-    if seen.routing is None or not _in_effect(seen.routing, route.weights, route.mirror):
-        acts.append(route)
-    acts.extend(Retire(revision=revision) for revision in _superfluous(state, seen))
-    return tuple(acts)
-
-
-def _superfluous(state: RolloutState, seen: Facts) -> tuple[RevisionId, ...]:
-    deployed = seen.routing.weights if seen.routing else {}
-    if state.phase is Phase.PROMOTED:
-        return tuple(sorted(set(deployed) - {state.stable, state.canary}))
-    leaving = state.phase is Phase.ROLLING_BACK and state.restored_at is not None
-    return (state.canary,) if leaving else ()
-
-
-def _route(state: RolloutState, plan: Plan) -> Route:
-    if state.phase is Phase.PROMOTED:
-        return Route(weights={state.canary: 100})
-    if state.phase is not Phase.STEP:
-        return Route(weights={state.stable: 100})
-    step = plan.steps[state.step]
-    shares = {state.stable: 100 - step.weight, state.canary: step.weight}
-    weights = {revision: share for revision, share in shares.items() if share}
-    return Route(weights=weights, mirror=state.canary if step.mirror else None)
-
-
-def _in_effect(routing: Routing, weights: Mapping[RevisionId, int], mirror: RevisionId | None) -> bool:
-    """Both say the same of every revision: one that is not named has no share."""
-    named = {revision for revision, weight in routing.weights.items() if weight}
-    same = all(routing.weights.get(revision, 0) == weight for revision, weight in weights.items())
-    return same and named <= set(weights) and routing.mirror == mirror
 
 
 def _older(since: datetime, now: datetime, limit_s: float) -> bool:

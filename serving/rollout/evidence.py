@@ -3,6 +3,7 @@
 from modelway.contract import Frozen
 from modelway.stats.sequential import Bets, Counts, bet_above, bet_worse
 from serving.rollout.plan import PROMISED, Limits, Metric
+from serving.rollout.sights import Pairs
 from serving.rollout.target import Observations
 
 
@@ -33,6 +34,8 @@ class Evidence(Frozen):
 
     tallies: dict[Metric, Tally] = {metric: Tally() for metric in Metric}  # noqa: RUF012 - pydantic copies it
     invalid_outputs: int | None = None
+    pairs: Pairs | None = None
+    """Answers to the same requests; None where they are not compared or not known."""
 
 
 def counts_of(seen: Observations | None, metric: Metric) -> Counts | None:
@@ -50,7 +53,11 @@ def counts_of(seen: Observations | None, metric: Metric) -> Counts | None:
 
 
 def weigh(
-    evidence: Evidence, stable: Observations | None, canary: Observations | None, limits: Limits
+    evidence: Evidence,
+    stable: Observations | None,
+    canary: Observations | None,
+    limits: Limits,
+    pairs: Pairs | None = None,
 ) -> Evidence:
     """Add one look: totals since the window opened, as each arm reports them now.
 
@@ -63,6 +70,7 @@ def weigh(
             for metric, tally in evidence.tallies.items()
         },
         invalid_outputs=canary.invalid_outputs if canary else None,
+        pairs=pairs,
     )
 
 

@@ -10,6 +10,7 @@ import math
 from modelway.contract import Outcome, Reason, Verdict
 from modelway.stats.sequential import Counts, evidence_below, trials_to_show_below
 from serving.rollout.evidence import Evidence, Tally
+from serving.rollout.outputs import output_reasons
 from serving.rollout.plan import PROMISED, Limits, Metric, Risk
 from serving.rollout.target import Readiness
 
@@ -28,9 +29,11 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
         limits: The step's rates, margins and error budget.
 
     Returns:
-        One reason per metric. `evidence` holds both arms' totals and each bet's log wealth.
+        One reason per metric, and per output metric where answers are compared. `evidence` holds both arms'
+        totals and each bet's log wealth.
     """
     reasons = tuple(_reason(metric, evidence.tallies[metric], limits) for metric in Metric)
+    reasons += output_reasons(evidence.pairs, limits)
     return Verdict.of(reasons, {metric.value: _figures(evidence.tallies[metric]) for metric in Metric})
 
 

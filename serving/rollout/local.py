@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelway.errors import ConfigError, NotReadyError, TransitionError
+from modelway.stats.sequential import Counts
 from serving.gateway.control import Gateway
-from serving.gateway.desired import Desired, RevisionSpec, RevisionStatus, Status
-from serving.gateway.envoy import counters as envoy_counters
+from serving.gateway.desired import Desired, RevisionSpec, RevisionStatus, Status, Sticky
 from serving.gateway.files import get, put
-from serving.rollout.counters import Ledger, Reading, add, gateway_view, observed, scrape
-from serving.rollout.plan import FULL
+from serving.rollout.arms import shares
+from serving.rollout.counters import Ledger, add, observed
+from serving.rollout.local_readings import gateway_readings, replica_readings, signature_of
+from serving.rollout.pairing import Pairing
+from serving.rollout.rewards import Rewards
+from serving.rollout.sights import Pairs, RewardSource, Slot, Smoke
+from serving.rollout.smoking import smoke
+from serving.rollout.strategies import FULL
 from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
 
 
@@ -25,6 +31,8 @@ class LocalTarget:
         """
         self._gateway = Gateway(root, runtime=runtime)
         self._layout = self._gateway.layout
+        self._pairings: dict[str, Pairing] = {}
+        self._rewards: dict[str, Rewards] = {}
 
     @property
     def root(self) -> Path:
@@ -137,7 +145,14 @@ class LocalTarget:
 
     def route(self, weights: Mapping[RevisionId, int], *, mirror: RevisionId | None = None) -> None:
         """Ask for shares of traffic; `routing` says when they are in effect."""
-        self._layout.edit(lambda wish: wish.model_copy(update={"weights": dict(weights), "mirror": mirror}))
+        wanted = {"weights": dict(weights), "mirror": mirror, "sticky": None}
+        self._layout.edit(lambda wish: wish.model_copy(update=wanted))
+
+    def split(self, slots: tuple[Slot, ...], *, key_header: str) -> None:
+        """Share keys out by the hash of a header; `routing` says when it is in effect."""
+        sticky = Sticky(header=key_header, slots=tuple((slot.revision, slot.percent) for slot in slots))
+        wanted = {"weights": shares(slots), "mirror": None, "sticky": sticky}
+        self._layout.edit(lambda wish: wish.model_copy(update=wanted))
 
     def routing(self) -> Routing | None:
         """The shares that Envoy follows; every deployed revision is named."""
@@ -145,7 +160,13 @@ class LocalTarget:
         if status is None or status.weights is None or not status.gateway_ready:
             return None
         deployed = dict.fromkeys((*status.revisions, *self._layout.read_desired().revisions), 0)
-        return Routing(weights={**deployed, **status.weights}, mirror=status.mirror)
+        sticky = status.sticky
+        return Routing(
+            weights={**deployed, **status.weights},
+            mirror=status.mirror,
+            key_header=sticky.header if sticky else "",
+            slots=sticky.slots if sticky else (),
+        )
 
     def observe(self, window: Window) -> Mapping[RevisionId, Observations]:
         """Counts since the window opened, from each replica's `/metrics` and from Envoy.
@@ -157,7 +178,7 @@ class LocalTarget:
             return {}
         path = self._layout.rollouts / "windows" / f"{window.id}.json"
         # The gateway first: an answer is counted by the replica before it is counted there.
-        gateway, replicas = _gateway_readings(status), _replica_readings(status)
+        gateway, replicas = gateway_readings(status), replica_readings(status)
         ledger = add(get(path, Ledger), (*gateway, *replicas))
         put(path, ledger.model_dump_json())
         dark = {each.revision for each in replicas if each.counters is None}
@@ -166,6 +187,45 @@ class LocalTarget:
             name: observed(ledger, name, replicas_known=name not in dark, gateway_known=seen)
             for name in status.revisions
         }
+
+    def pairs(self, window: Window, stable: Revision, canary: Revision) -> Pairs | None:
+        """Answers to the same requests, out of both revisions' prediction logs.
+
+        Raises:
+            NotReadyError: The log cannot be read now.
+        """
+        if window.id not in self._pairings:
+            thresholds = {each.id: signature_of(each).threshold for each in (stable, canary)}
+            self._pairings = {
+                window.id: Pairing(
+                    self.prediction_log_folder,
+                    window.opened_at,
+                    thresholds,
+                    stable=stable.id,
+                    canary=canary.id,
+                )
+            }
+        return self._pairings[window.id].totals()
+
+    def smoke(self, revision: Revision) -> Smoke | None:
+        """Ask one revision, through the gateway, what its bundle knows the answers to."""
+        status = self.status()
+        return smoke(status.port, revision, signature_of(revision)) if status is not None else None
+
+    def rewards(
+        self, window: Window, arms: Mapping[RevisionId, Revision], source: RewardSource
+    ) -> Mapping[RevisionId, Counts]:
+        """Rewarded units per arm, out of the prediction log and the rewards file.
+
+        Raises:
+            NotReadyError: Log or file cannot be read now.
+            ConfigError: The rewards file has another form.
+        """
+        if window.id not in self._rewards:
+            thresholds = {name: signature_of(arm).threshold for name, arm in arms.items()}
+            folder = self.prediction_log_folder
+            self._rewards = {window.id: Rewards(folder, window.opened_at, thresholds, source)}
+        return self._rewards[window.id].totals()
 
     def retire(self, revision: RevisionId) -> None:
         """Drain a revision's replicas and stop them.
@@ -216,25 +276,4 @@ def _readiness(found: RevisionStatus) -> Readiness:
         ready=found.ready,
         restarts=sum(replica.restarts for replica in found.replicas),
         problem=problems[-1] if problems else "",
-    )
-
-
-def _gateway_readings(status: Status) -> tuple[Reading, ...]:
-    stats = envoy_counters(status.admin_port)
-    return tuple(
-        Reading(
-            revision=name,
-            source=f"envoy-{status.envoy_pid}-{name}",
-            counters=None if stats is None else gateway_view(stats, name),
-        )
-        for name in status.revisions
-    )
-
-
-def _replica_readings(status: Status) -> tuple[Reading, ...]:
-    return tuple(
-        Reading(revision=name, source=f"replica-{replica.pid}", counters=scrape(replica.port))
-        for name, fleet in status.revisions.items()
-        for replica in fleet.replicas
-        if replica.pid is not None
     )

@@ -8,7 +8,21 @@ from pydantic import Field, model_validator
 
 from modelway.contract import Frozen, Slo
 from modelway.stats.sequential import trials_to_show_below
+from serving.rollout.experiment import Experiment
+from serving.rollout.strategies import FULL, OutputLimits, Step, Strategy, steps_of
 from serving.rollout.target import Revision
+
+__all__ = [
+    "FULL",
+    "OUTPUT_TESTS",
+    "PROMISED",
+    "Limits",
+    "Metric",
+    "Plan",
+    "Risk",
+    "requests_needed",
+    "step_limits",
+]
 
 
 class Metric(StrEnum):
@@ -19,8 +33,8 @@ class Metric(StrEnum):
     REJECTED = "rejected"
 
 
-FULL = 100
-"""All traffic, in percent."""
+OUTPUT_TESTS = 2
+"""Changed decisions and shifted probabilities, where answers are compared."""
 PROMISED = (Metric.ERRORS, Metric.SLOW)
 """Metrics with an SLO of their own; a rejection is only wrong when the stable arm would not have rejected."""
 
@@ -58,18 +72,8 @@ class Limits(Frozen):
     """Evidence from which on a breach is proven: log(1/alpha) of one test of one step."""
     log_pass: float
     """Evidence from which on a promise is shown to be kept."""
-
-
-class Step(Frozen):
-    """One stop on the way: a share of live traffic, or a mirror of it."""
-
-    weight: int = Field(ge=0, le=100)
-    mirror: bool = False
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return "shadow" if self.mirror else f"{self.weight} %"
+    outputs: OutputLimits | None = None
+    """Where answers are compared; None where they are not."""
 
 
 class Plan(Frozen):
@@ -82,8 +86,13 @@ class Plan(Frozen):
     canary: Revision
     slo: Slo
     weights: tuple[int, ...] = (5, 25, 50, 100)
-    shadow: bool = False
-    """Mirror live traffic to the canary first; nobody sees its answers."""
+    strategy: Strategy = Strategy.CANARY
+    outputs: OutputLimits = OutputLimits()
+    """Kept where the strategy compares answers."""
+    watch_s: float = Field(default=60.0, ge=0)
+    """How long blue-green watches after its switch before the old revision is no longer needed."""
+    experiment: Experiment | None = None
+    """Of an a-b test, and of no other strategy."""
     replicas: int = Field(default=1, ge=1)
     look_every_s: float = Field(default=0.5, gt=0)
     ready_deadline_s: float = Field(default=60.0, gt=0)
@@ -98,29 +107,53 @@ class Plan(Frozen):
         rising = all(a < b for a, b in zip(self.weights, self.weights[1:], strict=False))
         if not self.weights or not rising or self.weights[0] < 1 or self.weights[-1] != FULL:
             raise ValueError(f"weights must rise from 1 or more to 100, got {self.weights}")
-        if self.stable.id == self.canary.id:
-            raise ValueError(f"stable and canary are both {self.stable.id!r}")
         if self.slo.max_error_rate <= 0:
             raise ValueError("no number of requests shows an error rate of 0: set max_error_rate above 0")
+        if (self.experiment is not None) is not (self.strategy is Strategy.A_B):
+            raise ValueError("an a-b test needs its experiment, and no other strategy has one")
+        names = [self.stable.id, *(arm.id for arm in self.challengers)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every arm needs a revision of its own, got {names}")
         return self
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Every stop, in order."""
-        shadow = (Step(weight=0, mirror=True),) if self.shadow else ()
-        return shadow + tuple(Step(weight=weight) for weight in self.weights)
+        test_s = self.experiment.deadline_s if self.experiment else 0.0
+        return steps_of(self.strategy, self.weights, watch_s=self.watch_s, test_s=test_s)
+
+    @property
+    def challengers(self) -> tuple[Revision, ...]:
+        """The canary, and the further arms of an a-b test."""
+        return (self.canary, *(self.experiment.more_arms if self.experiment else ()))
+
+    def deadline_s(self, step: int) -> float:
+        """Seconds after which stop number `step` is rolled back without a verdict."""
+        stop = self.steps[step]
+        return stop.deadline_s or stop.least_s + self.step_deadline_s
 
     def limits(self, step: int) -> Limits:
         """What step number `step` asks for."""
-        return step_limits(self.slo, self.steps[step].weight, self.risk, steps=len(self.steps))
+        steps, now = self.steps, self.steps[step]
+        more_tests = OUTPUT_TESTS * sum(each.compare for each in steps)
+        judged = sum(len(self.challengers) if each.split else each.judged for each in steps)
+        limits = step_limits(self.slo, now.share, self.risk, steps=judged, more_tests=more_tests)
+        return limits.model_copy(update={"outputs": self.outputs if now.compare else None})
 
 
-def step_limits(slo: Slo, weight: int, risk: Risk, *, steps: int) -> Limits:
+def step_limits(slo: Slo, weight: int, risk: Risk, *, steps: int, more_tests: int = 0) -> Limits:
     """Limits at `weight` percent of traffic: the step may do as much harm as the SLO allows the service.
 
     A canary with w of the traffic whose bad share is below limit/w adds less than `limit` to the
     service's bad share. The last step has w = 1 and enforces the SLO itself. The chance to err is split
     evenly over steps, metrics and tests (docs/adr/0060).
+
+    Args:
+        slo: What the service promises.
+        weight: Percent of traffic whose limits apply.
+        risk: How often the judge may err.
+        steps: Judged stops of the whole rollout, which share the error budget.
+        more_tests: Further tests that share it: those on compared answers.
     """
     share = max(weight, 1) / 100.0
     rates = {
@@ -129,7 +162,7 @@ def step_limits(slo: Slo, weight: int, risk: Risk, *, steps: int) -> Limits:
     }
     margins = {metric: risk.tolerance * rate for metric, rate in rates.items()}
     margins[Metric.REJECTED] = min(risk.max_extra_rejections / share, risk.max_step_rate)
-    tests = steps * (len(PROMISED) + len(Metric))
+    tests = steps * (len(PROMISED) + len(Metric)) + more_tests
     return Limits(
         rates=rates,
         margins=margins,

@@ -15,7 +15,9 @@ from modelway.errors import NotFoundError, NotReadyError, TransientError, Transi
 from serving.gateway.files import Holder, get, is_held, put
 from serving.rollout.driver import advance, begin
 from serving.rollout.plan import Plan
-from serving.rollout.state import Action, Deploy, Facts, Phase, Retire, RolloutState, Route
+from serving.rollout.seeing import facts, require_able
+from serving.rollout.sights import Splits
+from serving.rollout.state import Action, Deploy, Phase, Retire, RolloutState, Route
 from serving.rollout.target import Target
 
 
@@ -103,9 +105,11 @@ def run_rollout(
         The final state: promoted, rolled back or aborted.
 
     Raises:
+        ConfigError: The target cannot do what the strategy needs.
         TransitionError: Another rollout of the service is unfinished, or another process drives it.
         NotReadyError: Traffic could not be restored in time; run it again to go on.
     """
+    require_able(target, plan)
     records = Records(root)
     holder = Holder(records.driver_lock(plan.service))
     if not holder.take():
@@ -164,8 +168,8 @@ def _drive(
 def look(target: Target, record: Record, records: Records) -> tuple[Record, tuple[Action, ...]]:
     """See, decide, and persist what was decided. The actions are the caller's to perform."""
     plan, state = record.plan, record.state
-    facts = _facts(target, state, plan, records)
-    after, actions = advance(state, facts, plan)
+    seen = facts(target, state, plan, records.abort_asked(plan.service))
+    after, actions = advance(state, seen, plan)
     moved = Record(plan=plan, state=after)
     records.write(moved)
     if after.window is not None and after.window != state.window:
@@ -174,22 +178,12 @@ def look(target: Target, record: Record, records: Records) -> tuple[Record, tupl
     return moved, actions
 
 
-def _facts(target: Target, state: RolloutState, plan: Plan, records: Records) -> Facts:
-    try:
-        canary = target.ready(state.canary)
-        routing = target.routing()
-        watching = state.phase is Phase.STEP and state.window is not None
-        seen = target.observe(state.window) if watching and state.window else {}
-    except TransientError:  # nothing can be said now: absent, not zero
-        canary, routing, seen = None, None, {}
-    abort = records.abort_asked(plan.service)
-    return Facts(at=datetime.now(UTC), canary=canary, routing=routing, seen=seen, abort=abort)
-
-
 def _perform(target: Target, action: Action) -> None:
     match action:
         case Deploy(revision=revision, replicas=replicas):
             target.deploy(revision, replicas=replicas)
+        case Route(slots=slots, key_header=header) if slots and isinstance(target, Splits):
+            target.split(slots, key_header=header)
         case Route(weights=weights, mirror=mirror):
             target.route(weights, mirror=mirror)
         case Retire(revision=revision):

@@ -7,7 +7,10 @@ from enum import StrEnum
 from pydantic import Field
 
 from modelway.contract import Frozen, Verdict
+from modelway.stats.sequential import Counts
+from serving.rollout.arms import Trial
 from serving.rollout.evidence import Evidence
+from serving.rollout.sights import Pairs, Slot, Smoke
 from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
 
 
@@ -19,10 +22,12 @@ class Phase(StrEnum):
     ROLLING_BACK = "rolling_back"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
+    KEPT = "kept"
+    """An a-b test found no difference: the stable revision keeps its traffic."""
     ABORTED = "aborted"
 
 
-FINAL = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.ABORTED})
+FINAL = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.KEPT, Phase.ABORTED})
 
 
 class Deploy(Frozen):
@@ -37,6 +42,9 @@ class Route(Frozen):
 
     weights: Mapping[RevisionId, int]
     mirror: RevisionId | None = None
+    slots: tuple[Slot, ...] = ()
+    """Where the key's hash decides, and not chance."""
+    key_header: str = ""
 
 
 class Retire(Frozen):
@@ -55,8 +63,19 @@ class Facts(Frozen):
     canary: Readiness | None = None
     routing: Routing | None = None
     seen: Mapping[RevisionId, Observations] = Field(default_factory=dict)
+    pairs: Pairs | None = None
+    """Answers of stable and canary to the same requests."""
+    smoke: Smoke | None = None
+    others: Mapping[RevisionId, Readiness] = Field(default_factory=dict)
+    """Readiness of the arms beside the canary."""
+    rewards: Mapping[RevisionId, Counts] = Field(default_factory=dict)
+    """Per arm of an a-b test, since it began."""
     abort: str = ""
     """Why somebody wants it to end; empty when nobody does."""
+
+    def of(self, revision: RevisionId, canary: RevisionId) -> Readiness | None:
+        """How far a challenger has come; None when not known."""
+        return self.canary if revision == canary else self.others.get(revision)
 
 
 class Moment(Frozen):
@@ -76,6 +95,7 @@ class RolloutState(Frozen):
     service: str
     stable: RevisionId
     canary: RevisionId
+    """In an a-b test the first challenger, and once there is one the winner."""
     phase: Phase = Phase.DEPLOYING
     step: int = 0
     entered_at: datetime
@@ -90,6 +110,8 @@ class RolloutState(Frozen):
     cause: str = ""
     """Why it is rolled back."""
     aborted: bool = False
+    trial: Trial | None = None
+    """Of an a-b test."""
     first_bad_at: datetime | None = None
     """The look before the first bad answer of the present step: no bad answer is older."""
     restored_at: datetime | None = None

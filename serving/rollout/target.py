@@ -44,6 +44,10 @@ class Routing(Frozen):
 
     weights: Mapping[RevisionId, int]
     mirror: RevisionId | None = None
+    key_header: str = ""
+    """The header whose hash decides, where it is not chance."""
+    slots: tuple[tuple[RevisionId, int], ...] = ()
+    """Who serves which stretch of the hashes, in percent."""
 
 
 class Window(Frozen):

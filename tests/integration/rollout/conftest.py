@@ -1,8 +1,11 @@
 import http.client
+import io
 import json
+import math
 import random
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 import onnx.parser
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from modelway.bundle.bundle import Bundle, write_bundle
@@ -33,6 +38,13 @@ good (float[N, 2] features) => (float[N] probability)
     "better": f"""{HEADER}
 better (float[N, 2] features) => (float[N] probability)
 <float[2] weights = {{0.4, -0.2}}> {{
+    score = MatMul(features, weights)
+    probability = Sigmoid(score)
+}}""",
+    # Decides positively where the good one does not, and the other way round.
+    "contrary": f"""{HEADER}
+contrary (float[N, 2] features) => (float[N] probability)
+<float[2] weights = {{-0.5, 0.25}}> {{
     score = MatMul(features, weights)
     probability = Sigmoid(score)
 }}""",
@@ -70,6 +82,21 @@ SIGNATURE = Signature(
 SLO = Slo(latency_limit_ms=60, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
 
 
+WEIGHTS = {"good": (0.5, -0.25), "better": (0.4, -0.2), "contrary": (-0.5, 0.25)}
+
+
+def reference(graph: str) -> bytes:
+    """Three rows and, where the formula is known, the right answers to them."""
+    rows = [(0.0, 0.5), (1.0, 0.25), (1.0, 1.0)]
+    a, b = WEIGHTS.get(graph, (None, None))
+    right = [None if a is None else 1 / (1 + math.exp(-(a * x + b * y))) for x, y in rows]
+    columns = {"amount": [x for x, _ in rows], "months": [y for _, y in rows]}
+    table = pa.table(columns | {"probability": pa.array(right, pa.float64())})
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
 @pytest.fixture
 def bundled(tmp_path: Path) -> Callable[[str], Bundle]:
     """A signed bundle around one of the graphs."""
@@ -82,7 +109,7 @@ def bundled(tmp_path: Path) -> Callable[[str], Bundle]:
             tmp_path / "bundles",
             onnx=onnx.parser.parse_model(GRAPHS[graph]).SerializeToString(),
             signature=SIGNATURE,
-            reference=b"",
+            reference=reference(graph),
             slo=SLO,
             card="",
             lineage=lineage,
@@ -125,6 +152,8 @@ class Load:
 
     def __init__(self, url: str, clients: int = 4) -> None:
         self.answers: Counter[tuple[int, str]] = Counter()
+        self.arms: dict[str, set[str]] = {}
+        """Key → revisions that answered it."""
         self._host = url.removeprefix("http://")
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(seed,)) for seed in range(clients)]
@@ -145,7 +174,9 @@ class Load:
         while not self._stop.is_set():
             row = [float(draw.random() < 0.5), draw.random()]
             try:
-                status, revision = self._post(connection, row)
+                status, revision = self._post(connection, row, key := f"k{draw.randrange(2_000)}")
+                if status:
+                    self.arms.setdefault(key, set()).add(revision)
             except OSError as error:
                 connection.close()
                 status, revision = 0, type(error).__name__
@@ -154,10 +185,12 @@ class Load:
         connection.close()
 
     @staticmethod
-    def _post(connection: http.client.HTTPConnection, row: list[float]) -> tuple[int, str]:
-        tensor = {"name": "features", "shape": [1, 2], "datatype": "FP32", "data": row}
-        body = json.dumps({"inputs": [tensor]})
-        connection.request("POST", "/v2/models/paint/infer", body, {"content-type": "application/json"})
+    def _post(connection: http.client.HTTPConnection, row: list[float], key: str) -> tuple[int, str]:
+        columns = [("amount", "FP32", row[0]), ("months", "FP32", row[1]), ("paint_id", "BYTES", key)]
+        inputs = [{"name": n, "shape": [1], "datatype": kind, "data": [value]} for n, kind, value in columns]
+        body = json.dumps({"id": uuid.uuid4().hex, "inputs": inputs})
+        headers = {"content-type": "application/json", "x-key": key}
+        connection.request("POST", "/v2/models/paint/infer", body, headers)
         answer = connection.getresponse()
         answer.read()
         return answer.status, answer.headers.get("x-revision", "")

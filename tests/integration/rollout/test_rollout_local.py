@@ -38,7 +38,7 @@ def test_a_good_revision_takes_over_step_by_step(
 ) -> None:
     stable, canary = runs_as("good", 1), runs_as("better", 2)
     url = target.serve(stable)
-    plan = plan_over_live(target, bundled("better"), canary, shadow=True)
+    plan = plan_over_live(target, bundled("better"), canary, strategy="shadow-canary")
     assert plan.stable == stable
     plan = plan.model_copy(update={"look_every_s": 0.25})
 

@@ -79,7 +79,7 @@ def test_enough_good_answers_lead_on(make_plan: Callable[..., Plan], seen: Seen)
 
 
 def test_the_shadow_step_mirrors_and_shares_nothing(make_plan: Callable[..., Plan]) -> None:
-    plan = make_plan(shadow=True)
+    plan = make_plan(strategy="shadow-canary")
     facts = Facts(at=at(1), canary=READY, routing=shares(100, 0))
 
     state, acts = advance(begin(plan, START), facts, plan)
@@ -207,7 +207,7 @@ facts = st.fixed_dictionaries(
 def test_whatever_is_seen_the_machine_keeps_its_promises(
     make_plan: Callable[..., Plan], looks: list[dict]
 ) -> None:
-    plan = make_plan(shadow=True)
+    plan = make_plan(strategy="shadow-canary")
     state, routing, now = begin(plan, START), Routing(weights={"v1": 100}), START
     before = state
     for look in looks:

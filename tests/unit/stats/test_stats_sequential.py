@@ -15,9 +15,9 @@ from modelway.stats.sequential import (
     bet_worse,
     evidence_below,
     log_sum_exp,
+    log_two_sample,
     trials_to_show_below,
 )
-from modelway.stats.sequential import _log_two_sample as log_two_sample
 
 rates = st.floats(0.001, 0.999)
 

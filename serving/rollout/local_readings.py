@@ -1,0 +1,50 @@
+"""What one look at this machine reads: Envoy's counters, each replica's, and a bundle's signature."""
+
+from pydantic import ValidationError
+
+from modelway.bundle.bundle import SIGNATURE_JSON_FILE
+from modelway.bundle.signature import Signature
+from modelway.errors import NotReadyError
+from serving.gateway.desired import Status
+from serving.gateway.envoy import counters as envoy_counters
+from serving.rollout.counters import Reading, gateway_view, scrape
+from serving.rollout.target import Revision
+
+
+def gateway_readings(status: Status) -> tuple[Reading, ...]:
+    """Envoy's view of each revision."""
+    stats = envoy_counters(status.admin_port)
+    return tuple(
+        Reading(
+            revision=name,
+            source=f"envoy-{status.envoy_pid}-{name}",
+            counters=None if stats is None else gateway_view(stats, name),
+        )
+        for name in status.revisions
+    )
+
+
+def replica_readings(status: Status) -> tuple[Reading, ...]:
+    """Each replica's own counters; None where it does not answer."""
+    return tuple(
+        Reading(revision=name, source=f"replica-{replica.pid}", counters=scrape(replica.port))
+        for name, fleet in status.revisions.items()
+        for replica in fleet.replicas
+        if replica.pid is not None
+    )
+
+
+def signature_of(revision: Revision) -> Signature:
+    """What the bundle says; verified by the replica that loaded it.
+
+    Raises:
+        NotReadyError: The bundle is not there.
+    """
+    try:
+        return Signature.model_validate_json((revision.bundle / SIGNATURE_JSON_FILE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise NotReadyError(
+            f"the signature of {revision.id} cannot be read: {error}",
+            expected=f"{revision.bundle / SIGNATURE_JSON_FILE}",
+            remedy="restore the bundle",
+        ) from error
