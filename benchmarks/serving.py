@@ -188,6 +188,8 @@ class Benchmark:
             if one.row.speaks != "nothing":
                 one.check(self.settings.expected)
         in_turns(self.settings, found)
+        for one in found:
+            print(f"{one.row.name}: {one.row.rate_rps:.0f} req/s", file=sys.stderr)
         self.rows += [one.row for one in (found if keep is None else keep)]
 
     def _at_least(self, name: str, found: float | None, required: float, note: str = "") -> None:

@@ -22,12 +22,14 @@ def train(folder: Path) -> Path:
     from skl2onnx import to_onnx  # noqa: PLC0415 - as above
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415 - as above
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - as above
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - as above
 
     random = np.random.default_rng(7)
     X = random.normal(size=(5000, FEATURES)).astype(np.float32)
     y = (X[:, 0] + X[:, 1] * X[:, 2] + random.normal(size=5000) > 0.5).astype(int)
     X[random.random(X.shape) < 0.05] = np.nan
-    model = HistGradientBoostingClassifier(max_iter=TREES, random_state=7).fit(X, y)
+    with threadpool_limits(1):  # on a busy machine, two threads wait for each other
+        model = HistGradientBoostingClassifier(max_iter=TREES, random_state=7).fit(X, y)
     kind = [("features", FloatTensorType([None, FEATURES]))]
     exported = to_onnx(model, initial_types=kind, options={id(model): {"zipmap": False}})
     graph = exported.graph

@@ -109,6 +109,7 @@ class Server:
             with suppress(psutil.NoSuchProcess):  # psutil compares start times: never a stranger's pid
                 process.kill()
         self._process.wait(_STOP_LIMIT_S)
+        psutil.wait_procs(tree, timeout=_STOP_LIMIT_S)
 
     def _tree(self) -> list[psutil.Process]:
         try:
