@@ -16,7 +16,7 @@ from serving.gateway.files import Holder, get, is_held, put
 from serving.rollout.driver import advance, begin
 from serving.rollout.plan import Plan
 from serving.rollout.seeing import facts, require_able
-from serving.rollout.sights import Splits
+from serving.rollout.sights import Promotes, Splits
 from serving.rollout.state import Action, Deploy, Phase, Retire, RolloutState, Route
 from serving.rollout.target import Target
 
@@ -157,6 +157,8 @@ def _drive(
         if on_change is not None:
             on_change(record.state)
         if record.state.finished:
+            if record.state.phase is Phase.PROMOTED and isinstance(target, Promotes):
+                target.promote(record.state.canary)
             records.forget_abort(record.plan.service)
             return record.state
         if record.state.phase is Phase.ROLLING_BACK:

@@ -83,6 +83,15 @@ class Smokes(Protocol):
 
 
 @runtime_checkable
+class Promotes(Protocol):
+    """Keeps a stable revision apart from the one that has all traffic, until told that it is the new one."""
+
+    def promote(self, revision: RevisionId) -> None:
+        """Make the revision that has all traffic the stable one. Repeatable."""
+        ...
+
+
+@runtime_checkable
 class Splits(Protocol):
     """Can give the same key the same revision every time, and say what came of it."""
 
