@@ -1,0 +1,152 @@
+"""Two ways to run pods: at once and without processes, or as real model servers."""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from fake_objects import Object
+
+from serving.runtime.metrics import Metrics
+
+LIMIT_MS = 25.0
+
+
+def condition(ready: bool) -> list[Object]:
+    return [{"type": "Ready", "status": str(ready)}]
+
+
+def revision_of(pod: Object) -> str:
+    return str(pod["metadata"]["labels"].get("modelway-revision", ""))
+
+
+class InstantKubelet:
+    """Pods are ready when made, unless their Deployment is held back. What they count, tests say."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        """By Deployment: how many pods become ready at most."""
+        self.counts: dict[str, Metrics] = {}
+        """By pod: the runtime's own counters, so that the text is the real one."""
+        self.restarts: dict[str, int] = {}
+        self.silent: set[str] = set()
+        self._ready: dict[str, set[str]] = {}
+
+    def start(self, pod: Object) -> None:
+        self.counts[pod["metadata"]["name"]] = Metrics(
+            model="paint", revision=revision_of(pod), limit_ms=LIMIT_MS
+        )
+
+    def stop(self, name: str) -> None:
+        self.counts.pop(name, None)
+        for ready in self._ready.values():
+            ready.discard(name)
+
+    def crash(self, name: str) -> None:
+        """The container begins anew, its counters with it."""
+        self.restarts[name] = self.restarts.get(name, 0) + 1
+        self.counts[name] = Metrics(model="paint", revision="", limit_ms=LIMIT_MS)
+
+    def status(self, pod: Object) -> Object:
+        name, deployment = pod["metadata"]["name"], pod["metadata"]["labels"]["app"].removeprefix("isvc.")
+        ready = self._ready.setdefault(deployment, set())
+        if len(ready) < self.held.get(deployment, 10**6):
+            ready.add(name)
+        container = {
+            "name": "kserve-container",
+            "restartCount": self.restarts.get(name, 0),
+            "state": {"running": {}},
+        }
+        return {"conditions": condition(name in ready), "containerStatuses": [container]}
+
+    def metrics(self, name: str) -> str | None:
+        return None if name in self.silent else self.counts[name].text().decode()
+
+    def pods(self, revision: str) -> list[str]:
+        return [
+            name
+            for name, metrics in self.counts.items()
+            if f'revision="{revision}"' in metrics.text().decode()
+        ]
+
+
+class ProcessKubelet:
+    """Each pod is a `serving.runtime` process whose bundle was fetched from the storage address."""
+
+    def __init__(self, folder: Path, verify_key: Path) -> None:
+        self._folder, self._key = folder, verify_key
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._ports: dict[str, int] = {}
+
+    def start(self, pod: Object) -> None:
+        name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]
+        source = next(each["value"] for each in container["env"] if each["name"] == "STORAGE_URI")
+        bundle = self._folder / name / "models"
+        shutil.copytree(source.removeprefix("file://"), bundle)
+        own = ["--bundle", str(bundle), "--verify-key", str(self._key), "--port", "0", "--drain-s", "0.3"]
+        with (self._folder / name / "log").open("wb") as log:
+            command = [sys.executable, "-m", "serving.runtime", *own, *container["args"]]
+            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop(self, name: str) -> None:
+        process = self._processes.pop(name, None)
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
+
+    def stop_all(self) -> None:
+        for name in list(self._processes):
+            self.stop(name)
+
+    def kill(self, name: str) -> None:
+        os.kill(self._processes[name].pid, signal.SIGKILL)
+
+    def status(self, pod: Object) -> Object:
+        name = pod["metadata"]["name"]
+        process = self._processes[name]
+        state: Object = {"running": {}}
+        if process.poll() is not None:
+            state = {"terminated": {"reason": "Error", "message": self._log(name)}}
+        ready = process.poll() is None and self._get(name, "/v2/health/ready") is not None
+        container = {"name": "kserve-container", "restartCount": 0, "state": state, "lastState": state}
+        return {"conditions": condition(ready), "containerStatuses": [container]}
+
+    def metrics(self, name: str) -> str | None:
+        return self._get(name, "/metrics")
+
+    def port(self, name: str) -> int | None:
+        """Told by the server's first line of output; None while it has not said it."""
+        if name not in self._ports and (found := re.search(r"http://127\.0\.0\.1:(\d+)", self._log(name))):
+            self._ports[name] = int(found[1])
+        return self._ports.get(name)
+
+    def _log(self, name: str) -> str:
+        return (self._folder / name / "log").read_text(errors="replace")
+
+    def _get(self, name: str, path: str) -> str | None:
+        port = self.port(name)
+        if port is None:
+            return None
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return text if answer.status == http.HTTPStatus.OK else None
+
+
+def wait_for(look: object, limit_s: float = 30.0) -> None:
+    """Until it is so."""
+    deadline = time.monotonic() + limit_s
+    while not look():  # type: ignore[operator]  # a callable
+        assert time.monotonic() < deadline, "it never became so"
+        time.sleep(0.02)
