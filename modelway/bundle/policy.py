@@ -30,9 +30,15 @@ class ByKey(Frozen):
     """Features come from the online store when a request names only its subject."""
 
     missing: Literal["default", "reject", "fallback"] = "reject"
-    """What is done for a key that the store does not know."""
+    """What is done for a key that the store does not know. `default` scores its columns as missing."""
+    entity_missing: Literal["default", "reject", "fallback"] = "default"
+    """What is done where a view has no row for an entity that a known subject names, such as a new industry.
+    The join of training gives a missing value there."""
     stale: Literal["default", "reject", "fallback"] = "reject"
     """What is done for values older than their feature's time to live."""
+    subject_ttl_days: int | None = Field(default=None, gt=0)
+    """Keep each subject's own row in the online store, and for how long after its event it counts; None: a
+    request brings it, and only feature views are read."""
 
 
 class Fallback(Frozen):

@@ -1,15 +1,17 @@
 """The Feast repository of a use case, written from its definitions. People may read it, not edit it."""
 
 import json
-import re
 from pathlib import Path
 
+from modelway.features.by_key import online_views
 from modelway.features.definitions import Feature, FeatureView
+from modelway.features.names import identifier, project_name
 from modelway.usecase import UseCase
 
 CONFIG_FILE = "feature_store.yaml"
 DEFINITIONS_FILE = "definitions.py"
 OFFLINE_FOLDER = "offline"
+ONLINE_DATABASE = "online.db"
 
 _CONFIG = """\
 # Written by modelway from the use case `{name}`; `modelway features materialise {name}` writes it again.
@@ -20,7 +22,7 @@ offline_store:
   type: file
 online_store:
   type: modelway.features.online.NewestWinsSqliteOnlineStore  # Feast's own lets old events win
-  path: online.db
+  path: {database}
 entity_key_serialization_version: 3
 """
 
@@ -60,24 +62,19 @@ _VIEW = """
 _TYPES = {"numeric": "Float32", "category": "String"}
 
 
-def project_name(use_case: UseCase) -> str:
-    """Feast's name of the use case: letters, digits, underscores."""
-    return _identifier(use_case.name)
-
-
 def offline_file(view: FeatureView) -> str:
     """Where the view's published rows lie, relative to the repository."""
-    return f"{OFFLINE_FOLDER}/{_identifier(view.name)}.parquet"
+    return f"{OFFLINE_FOLDER}/{identifier(view.name)}.parquet"
 
 
 def config_text(use_case: UseCase) -> str:
     """`feature_store.yaml`."""
-    return _CONFIG.format(name=use_case.name, project=project_name(use_case))
+    return _CONFIG.format(name=use_case.name, project=project_name(use_case), database=ONLINE_DATABASE)
 
 
 def definitions_text(use_case: UseCase) -> str:
     """`definitions.py`: entities, file sources and feature views."""
-    views = use_case.features.views
+    views = online_views(use_case)
     entities = sorted({view.entity for view in views})
     parts = [_HEAD.format(name=use_case.name)]
     parts += [_ENTITY.format(var=_entity_variable(name), name=_quoted(name)) for name in entities]
@@ -94,7 +91,7 @@ def write_repository(use_case: UseCase, folder: Path) -> None:
 
 def _view_text(view: FeatureView) -> str:
     return _VIEW.format(
-        var=_identifier(view.name),
+        var=identifier(view.name),
         name=_quoted(view.name),
         source=_quoted(f"{view.name}_source"),
         path=_quoted(offline_file(view)),
@@ -119,8 +116,4 @@ def _quoted(text: str) -> str:
 
 
 def _entity_variable(name: str) -> str:
-    return f"{_identifier(name)}_entity"
-
-
-def _identifier(name: str) -> str:
-    return re.sub(r"\W", "_", name)
+    return f"{identifier(name)}_entity"

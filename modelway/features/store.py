@@ -16,10 +16,12 @@ import polars as pl
 
 from modelway.contract import Verdict
 from modelway.errors import EmptyWindowError, NotFoundError
+from modelway.features.by_key import online_views, recent_enough
 from modelway.features.definitions import FeatureView
 from modelway.features.feast_border import definitions, feast_errors, open_feast, read_chunk
 from modelway.features.join import TIME
-from modelway.features.repository import CONFIG_FILE, offline_file, project_name, write_repository
+from modelway.features.names import project_name
+from modelway.features.repository import CONFIG_FILE, ONLINE_DATABASE, offline_file, write_repository
 from modelway.features.skew import Lookup, nothing_online, skew_of
 from modelway.features.values import view_rows
 from modelway.usecase import UseCase
@@ -40,6 +42,10 @@ class FeatureStore:
         """The use case's Feast repository: `feast -c FOLDER …` works on it."""
         return self.root / project_name(use_case)
 
+    def online_file(self, use_case: UseCase) -> Path:
+        """SQLite file of the online values: what a server is told as `online_store`."""
+        return self.folder(use_case) / ONLINE_DATABASE
+
     def apply(self, use_case: UseCase) -> None:
         """Write the Feast repository and register its definitions. Repeatable; dropped views go.
 
@@ -50,7 +56,7 @@ class FeatureStore:
         with feast_errors(f"applying the features of {use_case.name}"):
             write_repository(use_case, folder)
             feast = self._feast(use_case, reopen=True)
-            kept = {view.name for view in use_case.features.views}
+            kept = {view.name for view in online_views(use_case)}
             dropped = [view for view in feast.list_feature_views() if view.name not in kept]
             feast.apply([*definitions(folder), *dropped], objects_to_delete=dropped, partial=not dropped)
 
@@ -70,7 +76,10 @@ class FeatureStore:
             StorageError: The folder cannot be written.
         """
         as_of = _utc(as_of)
-        published = {view: _published(view, history, as_of) for view in use_case.features.views}
+        published = {
+            view: _published(view, recent_enough(view, history, as_of), as_of)
+            for view in online_views(use_case)
+        }
         self.apply(use_case)
         with feast_errors(f"materialising the features of {use_case.name}"):
             for view, rows in published.items():
@@ -123,8 +132,14 @@ class FeatureStore:
         or materialised for a later day than `as_of`.
         """
         verdicts = [
-            skew_of(view, history, self._lookup(use_case, view), as_of=_utc(as_of), sample=sample)
-            for view in use_case.features.views
+            skew_of(
+                view,
+                recent_enough(view, history, _utc(as_of)),
+                self._lookup(use_case, view),
+                as_of=_utc(as_of),
+                sample=sample,
+            )
+            for view in online_views(use_case)
         ]
         return Verdict.all_of(verdicts) if verdicts else nothing_online(use_case.name)
 
@@ -160,10 +175,11 @@ class FeatureStore:
 
 
 def _view(use_case: UseCase, name: str) -> FeatureView:
-    for view in use_case.features.views:
+    views = online_views(use_case)
+    for view in views:
         if view.name == name:
             return view
-    names = ", ".join(view.name for view in use_case.features.views)
+    names = ", ".join(view.name for view in views)
     raise NotFoundError(
         f"{use_case.name} has no feature view {name!r}", expected=f"one of: {names or '(it has none)'}"
     )

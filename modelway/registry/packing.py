@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.canonical import canonical_json
 from modelway.bundle.lineage import Lineage
+from modelway.bundle.online import ONLINE_FILE
 from modelway.bundle.policy import POLICY_FILE, ServingPolicy
 from modelway.contract import Verdict
 from modelway.data.frames import FrameRef
 from modelway.evaluation.record import Evaluation
+from modelway.features.by_key import described
 from modelway.features.recent import known_between
 from modelway.optimize.scoring import Graph
 from modelway.registry.card import model_card
@@ -127,9 +129,12 @@ def pack(  # noqa: PLR0913, PLR0917 - a bundle joins what every station before i
         card=model_card(use_case, lineage, evaluation, verdict),
         lineage=lineage,
         key=stores.key,
-        extras=_extras(serving_policy(use_case)),
+        extras=_extras(use_case),
     )
 
 
-def _extras(policy: ServingPolicy) -> dict[str, bytes]:
-    return {} if policy == ServingPolicy() else {POLICY_FILE: canonical_json(policy)}
+def _extras(use_case: "UseCase") -> dict[str, bytes]:
+    """How it is served and where its online features lie; nothing where nothing special is asked."""
+    policy, online = serving_policy(use_case), described(use_case)
+    extras = {} if policy == ServingPolicy() else {POLICY_FILE: canonical_json(policy)}
+    return extras if online is None else extras | {ONLINE_FILE: canonical_json(online)}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from modelway.bundle.policy import ByKey, ServingPolicy
 from modelway.contract import (
     Candidate,
     Choice,
@@ -20,7 +21,7 @@ from modelway.data.reading import read_table
 from modelway.features.definitions import Feature, FeatureSet
 from usecases.credit.cleaning import RAW_COLUMNS, clean_loans
 from usecases.credit.contract import CONTRACT
-from usecases.credit.history import VIEWS
+from usecases.credit.history import TTL_DAYS, VIEWS
 from usecases.credit.source import SAMPLE, fetch_full, full_source
 
 ROW_FEATURES = (
@@ -94,6 +95,9 @@ class CreditUseCase:
         Slice(name="franchise", column="franchise"),
     )
     training_window_months = 60
+    # An application stays open for the two months that a view's row may be bridged. After that, and for a
+    # loan that nobody has recorded, there is nothing to decide on.
+    serving = ServingPolicy(by_key=ByKey(subject_ttl_days=TTL_DAYS))
 
     def load(self, source: str) -> Iterator[pl.DataFrame]:
         """Raw text rows: `sample`, `full`, a CSV or Parquet file, or a folder of them."""
