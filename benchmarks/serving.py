@@ -29,7 +29,17 @@ from measuring.load import require_tools
 from measuring.paced import Pace
 from measuring.servers import Server, free_port
 from measuring.stage import Contender, Settings, in_turns, start
-from measuring.table import Bound, Row, exit_code, machine, print_bounds, print_rows, ratio, write_json
+from measuring.table import (
+    Bound,
+    Row,
+    cpu_ratio,
+    exit_code,
+    machine,
+    print_bounds,
+    print_rows,
+    ratio,
+    write_json,
+)
 
 LEAST_OF_NOOP, LEAST_BINARY, LEAST_GRPC = 0.5, 1.0, 3.0
 MOST_TAIL, MOST_ADDED_MS, MOST_READY_S, MOST_MIB = 3.0, 0.2, 1.5, 200.0
@@ -95,7 +105,8 @@ class Benchmark:
             theirs = self._contender(other, peer.call, peer.title, peer.speaks, ready_s)
             ours = self._contender(server, matrix(), "Modelway, matrix")
             self._measure([ours, theirs], keep=[theirs])
-        self._at_least(f"to {peer.title}", ratio(ours.row, theirs.row), peer.least_ratio)
+        note = cpu_ratio(ours.row, theirs.row)
+        self._at_least(f"to {peer.title}", ratio(ours.row, theirs.row), peer.least_ratio, note)
 
     def grpc(self) -> None:
         """Ours and KServe's SDK over gRPC."""
@@ -110,7 +121,8 @@ class Benchmark:
             ours = self._own_grpc(stack) if who.serves_grpc() else []
             self._measure([*ours, theirs])
         found = ratio(ours[0].row, theirs.row) if ours else None
-        self._at_least("gRPC to KServe's", found, LEAST_GRPC, "" if ours else "not served yet")
+        note = cpu_ratio(ours[0].row, theirs.row) if ours else "not served yet"
+        self._at_least("gRPC to KServe's", found, LEAST_GRPC, note)
 
     def _own_grpc(self, stack: ExitStack) -> list[Contender]:
         port = free_port()

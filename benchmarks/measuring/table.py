@@ -74,6 +74,11 @@ def ratio(ours: Row, peer: Row) -> float:
     return median(one.rate_rps / other.rate_rps for one, other in pairs)
 
 
+def cpu_ratio(ours: Row, peer: Row) -> str:
+    """How many times as much CPU time a request costs at the peer's: steady where rates are not."""
+    return f"CPU time {median(peer.cpu_us) / median(ours.cpu_us):.1f} x"
+
+
 def print_rows(rows: Sequence[Row]) -> None:
     """The servers."""
     head = ["one row a request", "speaks", "req/s", "p50 ms", "p99 ms", "CPU us", "MiB", "ready s"]
