@@ -17,6 +17,7 @@ STATIONS = {
     "data": "Ingest, list, show, verify and compare data snapshots.",
     "features": "Build training sets, materialise online features, check skew.",
     "train": "Train, evaluate and register a challenger.",
+    "reproduce": "Make a registered model again from its lineage, and compare.",
     "evaluate": "Show the evaluation of a registered model.",
     "models": "List, promote, roll back and verify registered models.",
     "optimize": "Inspect a model's graph, and prove that it answers sanely.",

@@ -134,21 +134,37 @@ def _search_all(use_case: "UseCase", task: Task, pages: Pages, trials: int) -> t
 
 
 def _fit_final(best: Trial, signature: Signature, splits: Splits, seed: int) -> _Final:
-    train, calibration = _rows(splits.train.load(), signature), _rows(splits.calibration.load(), signature)
-    kind = kind_named(best.kind)
-    params = {**best.params, kind.rounds_param: best.rounds}
-    model = kind.fit(train, None, Recipe(signature.inputs, params, seed), ignore_epoch)
-    margins = _finite(model.margins(calibration.X), best)
-    calibrator = fit_calibrator(margins, calibration.y)
-    p = calibrator.probabilities(margins)
+    params = {**best.params, kind_named(best.kind).rounds_param: best.rounds}
+    model, calibrator = fit(best.kind, Recipe(signature.inputs, params, seed), signature, splits)
+    calibration = _rows(splits.calibration.load(), signature)
+    p = calibrator.probabilities(model.margins(calibration.X))
     figures = score_figures(calibration.y.astype(np.float64), p, "calibration rows")
     return _Final(signature, params, model, calibrator, _metrics(calibration, p), figures)
 
 
-def _finite(margins: Margins, best: Trial) -> Margins:
+def fit(kind: str, recipe: Recipe, signature: Signature, splits: Splits) -> tuple[FittedModel, Calibrator]:
+    """Fit one recipe on all train rows, and its calibrator on the calibration rows.
+
+    Args:
+        kind: `hgb`, `mlp`, …
+        recipe: Every hyper-parameter, the number of rounds among them, and the seed.
+        signature: How the rows become a matrix.
+        splits: From `split_by_time`; the test rows are not looked at.
+
+    Raises:
+        GateError: The model gives no finite scores.
+        ConfigError: An unknown kind or hyper-parameter.
+    """
+    train, calibration = _rows(splits.train.load(), signature), _rows(splits.calibration.load(), signature)
+    model = kind_named(kind).fit(train, None, recipe, ignore_epoch)
+    margins = _finite(model.margins(calibration.X), kind)
+    return model, fit_calibrator(margins, calibration.y)
+
+
+def _finite(margins: Margins, kind: str) -> Margins:
     if not np.isfinite(margins).all():
         raise GateError(
-            f"{best.kind} trial {best.number}, fitted again on all train rows, gives no finite scores",
+            f"the {kind} fitted on all train rows gives no finite scores",
             expected="log-odds for every calibration row",
             remedy="lower the learning rates in the use case's candidates",
         )
