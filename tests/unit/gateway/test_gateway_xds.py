@@ -65,3 +65,13 @@ def test_the_listener_shares_its_port_with_nobody() -> None:
 
     assert listener["enable_reuse_port"] is False
     assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 1}
+
+
+def test_sticky_routes_hash_the_key_and_keep_the_order_of_the_slots() -> None:
+    document = xds.sticky_routes((("v1", 60), ("v1", 20), ("v3", 20)), ["v1"], "x-key")
+
+    route = document["resources"][0]["virtual_hosts"][0]["routes"][-1]["route"]
+    clusters = [(c["name"], c["weight"]) for c in route["weighted_clusters"]["clusters"]]
+    assert clusters == [("arm_v1", 60), ("arm_v1", 20), ("arm_v3", 20)]
+    assert route["weighted_clusters"]["use_hash_policy"] is True
+    assert route["hash_policy"] == [{"header": {"header_name": "x-key"}}]

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -5,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from modelway.contract import Slo
+from modelway.stats.sequential import Counts
+from serving.rollout.arms import shares
 from serving.rollout.plan import Plan
+from serving.rollout.sights import SHIFT_BINS, Pairs, RewardSource, Slot, Smoke
 from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,6 +31,12 @@ class FakeTarget:
         self.counts: dict[str, dict[RevisionId, list[float]]] = {}
         self.restarts = 0
         self.acts: list[str] = []
+        self.slots: tuple[tuple[RevisionId, int], ...] = ()
+        self.header = ""
+        self.changed = 0.0
+        self.smoke_fails = False
+        self.good: Mapping[RevisionId, float] = {}
+        self.looks: Counter[str] = Counter()
 
     def deploy(self, revision: Revision, *, replicas: int) -> None:
         self.acts.append(f"deploy {revision.id}")
@@ -40,10 +50,33 @@ class FakeTarget:
         assert set(weights) <= set(self.replicas)
         assert sum(weights.values()) == 100
         self.acts.append("route " + " ".join(f"{name}={weight}" for name, weight in sorted(weights.items())))
-        self.weights, self.mirrored = dict(weights), mirror
+        self.weights, self.mirrored, self.slots, self.header = dict(weights), mirror, (), ""
+
+    def split(self, slots: tuple[Slot, ...], *, key_header: str) -> None:
+        self.route(shares(slots))
+        self.slots, self.header = tuple((slot.revision, slot.percent) for slot in slots), key_header
 
     def routing(self) -> Routing | None:
-        return Routing(weights={**dict.fromkeys(self.replicas, 0), **self.weights}, mirror=self.mirrored)
+        weights = {**dict.fromkeys(self.replicas, 0), **self.weights}
+        return Routing(weights=weights, mirror=self.mirrored, key_header=self.header, slots=self.slots)
+
+    def pairs(self, window: Window, stable: Revision, canary: Revision) -> Pairs | None:
+        self.looks[window.id] += 1
+        compared = self.looks[window.id] * 50
+        changed = int(compared * self.changed)
+        near = [0] * SHIFT_BINS
+        near[2] = compared
+        return Pairs(compared=compared, changed=changed, shifts=tuple(near))
+
+    def smoke(self, revision: Revision) -> Smoke | None:
+        return Smoke(asked=8, wrong=3 if self.smoke_fails else 0)
+
+    def rewards(
+        self, window: Window, arms: Mapping[RevisionId, Revision], source: RewardSource
+    ) -> Mapping[RevisionId, Counts]:
+        self.looks[f"rewards {window.id}"] += 1
+        units = self.looks[f"rewards {window.id}"] * 100
+        return {name: Counts(trials=units, events=int(units * self.good.get(name, 0.3))) for name in arms}
 
     def observe(self, window: Window) -> Mapping[RevisionId, Observations]:
         sums = self.counts.get(window.id)

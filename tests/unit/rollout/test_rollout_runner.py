@@ -6,6 +6,7 @@ import pytest
 
 from modelway.errors import NotFoundError, NotReadyError, NotRunningError, TransitionError
 from serving.gateway.files import Holder
+from serving.rollout.experiment import Experiment
 from serving.rollout.plan import Plan
 from serving.rollout.runner import Records, resume_rollout, run_rollout
 from serving.rollout.state import Phase, RolloutState
@@ -70,16 +71,36 @@ def test_a_bad_canary_is_rolled_back_and_removed(tmp_path: Path, make_plan: Make
     assert final.seconds_to_restore is not None
 
 
+A_B = {"strategy": "a-b", "experiment": Experiment(effect=0.2)}
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-act", "after-the-act"])
 @pytest.mark.parametrize("bad", [0.0, 0.3], ids=["good", "bad"])
-def test_a_driver_killed_at_any_call_ends_where_an_unharmed_one_ends(
-    tmp_path: Path, make_plan: Make, fake_target: Any, bad: float, after: bool
+@pytest.mark.parametrize(
+    "road",
+    [
+        {"weights": (50, 100)},
+        {"weights": (50, 100), "strategy": "shadow-canary"},
+        {"strategy": "blue-green", "watch_s": 0},
+        A_B,
+    ],
+    ids=["canary", "shadow-canary", "blue-green", "a-b"],
+)
+def test_a_driver_killed_at_any_call_ends_where_an_unharmed_one_ends(  # noqa: PLR0913, PLR0917 - three axes
+    tmp_path: Path, make_plan: Make, fake_target: Any, bad: float, after: bool, road: dict[str, Any]
 ) -> None:
-    plan = make_plan(weights=(50, 100), look_every_s=1e-6)
-    unharmed = run_rollout(fake_target({"v2": bad}), plan, root=tmp_path / "unharmed")
+    plan = make_plan(look_every_s=1e-6, **road)
+
+    def fake() -> Any:
+        target = fake_target({"v2": bad})
+        target.good = {"v2": 0.7}
+        return target
+
+    unharmed = run_rollout(fake(), plan, root=tmp_path / "unharmed")
+    assert unharmed.phase is (Phase.ROLLED_BACK if bad else Phase.PROMOTED)
     deaths = 0
     for dies_at in range(1, 1000):
-        target, root = fake_target({"v2": bad}), tmp_path / str(dies_at)
+        target, root = fake(), tmp_path / str(dies_at)
         try:
             run_rollout(Mortal(target, dies_at, after=after), plan, root=root)
             break  # it ended before its hour came: every call was tried
@@ -87,6 +108,7 @@ def test_a_driver_killed_at_any_call_ends_where_an_unharmed_one_ends(
             deaths += 1
         final = run_rollout(target, plan, root=root)
         assert final.phase is unharmed.phase
+        assert [moment.step for moment in final.timeline] == [m.step for m in unharmed.timeline]
         assert target.weights == ({"v1": 100} if bad else {"v2": 100})
         assert ("v2" in target.replicas) is not bool(bad)
     assert deaths > 10

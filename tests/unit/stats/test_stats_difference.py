@@ -10,7 +10,8 @@ from modelway.stats.sequential import Bets, Counts, log_two_sample
 WON = math.log(20)
 
 
-def run(control: float, arm: float, *, effect: float, seed: int, looks: int = 60, block: int = 50) -> str:
+def run(control: float, arm: float, *, effect: float, seed: int) -> str:
+    looks, block = 60, 50
     generator = np.random.default_rng(seed)
     better = level = Bets()
     past = Counts()
