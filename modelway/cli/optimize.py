@@ -1,4 +1,4 @@
-"""`modelway optimize`: look into the graph that is served, and prove that it answers sanely."""
+"""`modelway optimize`: look into the graph that is served, compare ways to run it, compile it for GPUs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +11,18 @@ from modelway.errors import ConfigError, ParityError, SourceError
 from modelway.home import Home
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
     import numpy.typing as npt
 
     from modelway.bundle.bundle import Bundle
+    from modelway.bundle.engines import Precision
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Look into an exported graph and prove that it answers sanely.",
+    help="Look into an exported graph, prove that it answers sanely, and compile it.",
 )
 
 _MODEL = typer.Argument(None, help="NAME, NAME@3, NAME@champion or NAME@challenger.")
@@ -29,6 +32,10 @@ _ROWS = typer.Option(
 )
 _KEY = typer.Option(None, help="PEM that verifies --bundle; default: this checkout's.")
 _JSON = typer.Option(False, "--json", help="Print JSON.")
+_LIMIT = typer.Option(1e-4, help="Largest allowed |probability difference| to the bundle's graph.")
+_ARCH = typer.Option([], help="GPU architecture to compile for, e.g. sm89; repeat it for more.")
+_PRECISION = typer.Option(["fp32"], help="fp32, fp16, bf16 or int8, of matrix products; repeat it for more.")
+_MAX_ROWS = typer.Option(1024, min=1, help="Most rows that one call to an engine may bring.")
 
 
 @app.command()
@@ -78,6 +85,118 @@ def check(
             expected="a probability for every row, whatever is missing or unknown in it",
             remedy="do not serve it; export the model again with modelway.optimize.export",
         )
+
+
+@app.command()
+def compare(
+    model: str = _MODEL,
+    rows: Path = _ROWS,
+    arch: list[str] = _ARCH,
+    precision: list[str] = _PRECISION,
+    limit: float = _LIMIT,
+    report: Path = typer.Option(None, help="Markdown file to write; default: in this home's reports."),
+    bundle: Path = _BUNDLE,
+    verify_key: Path = _KEY,
+    json_: bool = _JSON,
+) -> None:
+    """Make every variant of the graph, hold each to parity, time it here, and say which to take."""
+    from modelway.optimize import compare as comparing  # noqa: PLC0415 - ONNX, half a second
+
+    chosen = _bundle(model, bundle, verify_key)
+    plan = comparing.Plan(limit=limit, archs=arch, precisions=_precisions(precision))
+    found = comparing.compare(chosen, _matrix(chosen, rows), plan, _engine_folder())
+    page = report or Home.current().reports / "optimize" / f"{chosen.digest[:12]}.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(comparing.markdown(found))
+    if json_:
+        emit([{**found.as_dict(), "report": str(page)}], as_json=True)
+        return
+    emit([_variant_line(v) for v in found.variants], as_json=False, title=f"Variants of {chosen.digest[:12]}")
+    for variant in found.variants:
+        print(f"{variant.name}: {variant.note}")
+    print(f"take {found.chosen}: {found.why}\nreport: {page}")
+
+
+@app.command()
+def engines(
+    model: str = _MODEL,
+    arch: list[str] = _ARCH,
+    precision: list[str] = _PRECISION,
+    out: Path = typer.Option(None, help="Folder for the new bundle; default: .modelway/engines/bundles."),
+    module: str = typer.Option("tensorrt_rtx", help="tensorrt_rtx, or tensorrt on the GPU itself."),
+    max_rows: int = _MAX_ROWS,
+    rows: Path = _ROWS,
+    limit: float = _LIMIT,
+    bundle: Path = _BUNDLE,
+    verify_key: Path = _KEY,
+    json_: bool = _JSON,
+) -> None:
+    """Compile the graph for GPUs and sign a new bundle that carries the engines."""
+    from modelway.bundle.engines import Profile  # noqa: PLC0415 - --help does without
+    from modelway.bundle.signing import load_or_create_key  # noqa: PLC0415 - as above
+    from modelway.optimize import engines as making  # noqa: PLC0415 - ONNX, half a second
+
+    chosen = _bundle(model, bundle, verify_key)
+    targets = making.Targets(
+        _module(module), arch or ["current"], _precisions(precision), Profile.up_to(max_rows), limit
+    )
+    made = making.make_engines(chosen, _matrix(chosen, rows), targets, _engine_folder())
+    key = load_or_create_key(Home.current().keys)
+    signed = making.with_engines(chosen, made, out or _engine_folder() / "bundles", key)
+    lines = [
+        {**e.fingerprint.model_dump(mode="json"), "file": e.fingerprint.file, "note": e.note} for e in made
+    ]
+    if json_:
+        emit([{"bundle": str(signed.path), "digest": signed.digest, "engines": lines}], as_json=True)
+        return
+    emit([_engine_line(e) for e in made], as_json=False, title="Engines")
+    print(f"bundle: {signed.path}")
+
+
+def _engine_folder() -> Path:
+    return Home.current().root / "engines"
+
+
+def _precisions(given: list[str]) -> "list[Precision]":
+    from typing import get_args  # noqa: PLC0415 - beside its one use
+
+    from modelway.bundle.engines import Precision  # noqa: PLC0415 - --help does without
+
+    return [_one_of(each, get_args(Precision), "--precision") for each in given]
+
+
+def _module(given: str) -> "ModuleType":
+    from modelway.optimize.tensorrt import INSTALL, load_module  # noqa: PLC0415 - --help does without
+
+    return load_module(_one_of(given, tuple(INSTALL), "--module"))
+
+
+def _one_of(given: str, known: tuple[Any, ...], option: str) -> Any:
+    if given not in known:
+        raise ConfigError(f"{option} {given}", expected=" or ".join(known), remedy="choose one of these")
+    return given
+
+
+def _variant_line(variant: Any) -> Mapping[str, Any]:
+    timed = {f"{each['rows']}_rows_p50_us": each["p50_us"] for each in variant.latency}
+    names = (f"{rows}_rows_p50_us" for rows in (1, 16, 256, 4096))
+    return {
+        "variant": variant.name,
+        "parity": variant.outcome,
+        **{name: timed.get(name) for name in names},
+    }
+
+
+def _engine_line(engine: Any) -> Mapping[str, Any]:
+    said = engine.fingerprint
+    return {
+        "file": said.file,
+        "arch": said.arch,
+        "precision": said.precision,
+        "module": f"{said.module} {said.version}",
+        "kib": len(engine.plan) // 1024,
+        "note": engine.note,
+    }
 
 
 def _bundle(model: str | None, folder: Path | None, verify_key: Path | None) -> "Bundle":

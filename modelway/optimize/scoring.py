@@ -9,6 +9,8 @@ import onnxruntime as ort
 from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
 from modelway.errors import ParityError
 
+OPTIMIZATION = "ORT_ENABLE_ALL"
+"""Graph optimisation level: fuse and fold whatever ONNX Runtime can; the parity gate looks at the result."""
 WARNING = 3
 """ONNX Runtime's log level: errors and worse."""
 
@@ -24,6 +26,7 @@ class Graph:
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMIZATION)
         options.log_severity_level = WARNING
         try:
             content = onnx if isinstance(onnx, bytes) else onnx.read_bytes()
