@@ -26,8 +26,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[LoadOptions, bool]:
     stop_on_eof = given.pop("stop_on_eof")
     given["slo"] = read_slo(given["slo"])
     given["once"] = given["once"] or None
-    if given["columns"]:
-        given["columns"] = tuple(given["columns"].split(","))
+    for name in ("columns", "revisions", "watch_pids"):
+        given[name] = tuple(given[name].split(",")) if given[name] else None
     return make_options(**given), stop_on_eof
 
 
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--rows-per-request", type=int, help="default 1")
     add("--once", action="store_true", help="send every row once, in order, and end")
     add("--timeout-s", type=float, help="seconds after which a request has failed (default 5)")
+    add("--revisions", help="A,B: compare these two, every row sent to both")
+    add("--watch-pids", help="processes of this machine whose memory to watch, comma-separated")
+    add("--metrics-url", help="where the server says process_resident_memory_bytes")
     add("--seed", type=int, help="of arrivals and rows (default 0)")
     add("--stop-on-eof", action="store_true", help="end early, with a verdict, when standard input closes")
     return parser
@@ -72,11 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: LoadOptions, stop_on_eof: bool) -> int:
     from loadtests.drive import drive  # noqa: PLC0415 - importing it patches the process: not for --help
-    from loadtests.judge import judge_load  # noqa: PLC0415 - numpy, as above
     from loadtests.outputs import write_outputs  # noqa: PLC0415 - as above
+    from loadtests.verdict import judge_load  # noqa: PLC0415 - numpy, as above
 
     requests, results = drive(options, stop_on_eof=stop_on_eof)
-    report = write_outputs(options, requests, results, judge_load(results, options.slo))
+    report = write_outputs(options, requests, results, judge_load(results, options.slo, options.profile))
     for reason in report.verdict.reasons:
         print(f"{reason.outcome.value:13} {reason.metric}: {reason.message}")  # noqa: T201 - the result
     return EXIT_CODES[report.verdict.outcome]

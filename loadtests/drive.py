@@ -10,12 +10,15 @@ from gevent.event import Event
 from gevent.socket import create_connection, wait_read
 from locust.env import Environment
 
+from loadtests.analysis import analyse
 from loadtests.bodies import make_bodies
 from loadtests.offer import Offer
 from loadtests.options import LoadOptions
-from loadtests.results import LoadResults, Requests, summarise
+from loadtests.outcomes import Requests
+from loadtests.results import LoadResults
 from loadtests.schedule import make_schedule
 from loadtests.user import ModelUser
+from loadtests.watch import Watch
 from modelway.errors import NotRunningError
 
 _LOOK_EVERY_S = 0.05
@@ -40,6 +43,7 @@ def user_class(options: LoadOptions, offer: Offer, begun: Event, ended: Event) -
         "abstract": False,
         "host": options.url.rstrip("/"),
         "model": options.model,
+        "revisions": options.revisions or (),
         "offer": offer,
         "begun": begun,
         "ended": ended,
@@ -62,27 +66,28 @@ def drive(options: LoadOptions, *, stop_on_eof: bool = False) -> Run:
         ConfigError: A column is missing.
         NotRunningError: Nothing listens at the address.
     """
-    offer, begun, ended = make_offer(options), Event(), Event()
+    offer, watch, begun, ended = make_offer(options), Watch(options), Event(), Event()
     check_listening(options)
     if stop_on_eof:
         gevent.spawn(_at_end_of_input, offer, ended)
     environment = Environment(user_classes=[user_class(options, offer, begun, ended)], stop_timeout=1)
     runner = environment.create_local_runner()
     runner.start(options.user_count, spawn_rate=options.user_count)
-    begin(offer, begun, options.user_count, options.timeout_s)
+    begin(offer, watch, begun, options.user_count, options.timeout_s)
     _wait_for_answers(runner, offer, options)
-    run = finish(options, offer)
+    run = finish(options, offer, watch)
     runner.quit()
     return run
 
 
-def begin(offer: Offer, begun: Event, users: int, timeout_s: float) -> None:
+def begin(offer: Offer, watch: Watch, begun: Event, users: int, timeout_s: float) -> None:
     """Start the clock once every connection is open, or has had its time to be."""
     waited_s = 0.0
     while offer.connected < users and waited_s < timeout_s + 1.0:
         gevent.sleep(_LOOK_EVERY_S)
         waited_s += _LOOK_EVERY_S
     offer.start()
+    watch.start(offer)
     begun.set()
 
 
@@ -104,12 +109,11 @@ def check_listening(options: LoadOptions) -> None:
         ) from error
 
 
-def finish(options: LoadOptions, offer: Offer) -> Run:
+def finish(options: LoadOptions, offer: Offer, watch: Watch) -> Run:
     """Count what the offer has kept."""
+    vitals = watch.stop()
     requests, duration_s, cpu_share = offer.outcome()
-    results = summarise(
-        requests, options.slo, asked_rps=options.rate, duration_s=duration_s, cpu_share=cpu_share
-    )
+    results = analyse(options, requests, offer.spans, vitals, duration_s=duration_s, cpu_share=cpu_share)
     return Run(requests, results)
 
 

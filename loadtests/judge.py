@@ -4,9 +4,8 @@ PASS needs enough requests, offered as asked. A breach that the generator may ha
 INCONCLUSIVE, never FAIL; a run that could not offer its load is INCONCLUSIVE, never PASS.
 """
 
-import math
-
 from loadtests.results import LoadResults
+from loadtests.rules import allowed_slow
 from modelway.contract import Outcome, Reason, Slo, Verdict
 from modelway.stats.percentile import samples_for
 
@@ -16,16 +15,15 @@ MOST_CPU = 0.9
 """Of one core: above it, the generator measures itself."""
 
 
-def judge_load(results: LoadResults, slo: Slo) -> Verdict:
-    """Hold one run against the SLO."""
+MOST_LAG = 0.5
+"""Of the SLO's limit: a generator that wakes up later than this reads answers late by as much."""
+
+
+def judge_slo(results: LoadResults, slo: Slo) -> Verdict:
+    """Hold a run, or a phase of one, against the SLO."""
     return Verdict.of(
-        [_latency(results, slo), _errors(results, slo), _rejected(results, slo), _offered(results, slo)]
+        [_latency(results, slo), _errors(results, slo), rejected(results, slo), offered(results, slo)]
     )
-
-
-def allowed_slow(samples: int, slo: Slo) -> int:
-    """How many of `samples` may exceed the limit while the percentile still keeps it."""
-    return samples - math.ceil(round(slo.latency_percentile * samples / 100.0, 9))
 
 
 def _latency(results: LoadResults, slo: Slo) -> Reason:
@@ -46,23 +44,27 @@ def _latency_outcome(results: LoadResults, slo: Slo) -> tuple[Outcome, str]:
     slow = f"{results.slow} of {results.timed} answers slower than {slo.latency_limit_ms:g} ms"
     if results.timed < needed:
         # The missing samples counted as fast: if that already breaks the limit, no more are needed.
-        certain = results.slow_by_server > allowed_slow(needed, slo) and not _overworked(results)
+        certain = results.slow_by_server > allowed_slow(needed, slo) and not overworked(results, slo)
         return (Outcome.FAIL, slow) if certain else (Outcome.INCONCLUSIVE, f"{slow}; {needed} needed to say")
     allowed = allowed_slow(results.timed, slo)
     if results.slow <= allowed:
         return Outcome.PASS, f"{slow}, {allowed} allowed"
     if results.slow_by_server <= allowed:
         return Outcome.INCONCLUSIVE, f"{slow}, but only because the generator sent late"
-    if _overworked(results):
-        return (
-            Outcome.INCONCLUSIVE,
-            f"{slow}, but the generator used {results.generator_cpu_share:.0%} of a core",
-        )
+    if overworked(results, slo):
+        return Outcome.INCONCLUSIVE, f"{slow}, but the generator {_strain(results)}"
     return Outcome.FAIL, f"{slow}, {allowed} allowed"
 
 
-def _overworked(results: LoadResults) -> bool:
-    return results.generator_cpu_share > MOST_CPU
+def overworked(results: LoadResults, slo: Slo) -> bool:
+    """The generator was out of CPU, or asleep when answers came: its clock says nothing of the server."""
+    lag_ms = results.generator_lag_ms.at.get("99", 0.0)
+    return results.generator_cpu_share > MOST_CPU or lag_ms > MOST_LAG * slo.latency_limit_ms
+
+
+def _strain(results: LoadResults) -> str:
+    lag_ms = results.generator_lag_ms.at.get("99", 0.0)
+    return f"used {results.generator_cpu_share:.0%} of a core and woke up to {lag_ms:.1f} ms late (p99)"
 
 
 def _errors(results: LoadResults, slo: Slo) -> Reason:
@@ -70,7 +72,7 @@ def _errors(results: LoadResults, slo: Slo) -> Reason:
     needed = samples_for(slo.latency_percentile)
     allowed = slo.max_error_rate * max(asked, needed)
     message = f"{results.judged_failed} of {asked} requests failed"
-    ours = results.judged_never_sent if _overworked(results) else 0
+    ours = results.judged_never_sent if overworked(results, slo) else 0
     if results.judged_failed - ours > allowed:
         outcome = Outcome.FAIL
         message += f", first: {results.first_error}" if results.first_error else ""
@@ -90,7 +92,7 @@ def _errors(results: LoadResults, slo: Slo) -> Reason:
     )
 
 
-def _rejected(results: LoadResults, slo: Slo) -> Reason:
+def rejected(results: LoadResults, slo: Slo) -> Reason:
     """4xx are ours: rows that the model does not take prove nothing about the server."""
     share = results.judged_rejected / results.judged if results.judged else 0.0
     wrong = share > slo.max_error_rate
@@ -105,17 +107,20 @@ def _rejected(results: LoadResults, slo: Slo) -> Reason:
     )
 
 
-def _offered(results: LoadResults, slo: Slo) -> Reason:
-    enough = results.planned > 0 and results.offered_rps >= LEAST_OFFERED * results.planned_rps
-    message = f"offered {results.offered_rps:.0f} of {results.planned_rps:.0f} planned requests a second"
+def offered(results: LoadResults, slo: Slo) -> Reason:
+    """A load that was not offered shows nothing."""
+    enough = results.judged > 0 and results.judged_offered_share >= LEAST_OFFERED
+    message = f"offered {results.judged_offered_share:.1%} of {results.judged:,} planned requests in time"
+    if not enough and overworked(results, slo):
+        message += f": the generator is too slow for this rate, it {_strain(results)}"
     if results.asked_rps < slo.rate_rps:
         message += f"; the promise is for {slo.rate_rps:g}, which this run does not show"
     return Reason(
         metric="offered rate",
         outcome=Outcome.PASS if enough else Outcome.INCONCLUSIVE,
         message=message,
-        found=results.offered_rps,
-        limit=LEAST_OFFERED * results.planned_rps,
-        unit="requests/s",
-        samples=results.planned,
+        found=results.judged_offered_share,
+        limit=LEAST_OFFERED,
+        unit="share of requests",
+        samples=results.judged,
     )

@@ -16,16 +16,19 @@ from locust.env import Environment
 
 from loadtests.__main__ import EXIT_CODES
 from loadtests.drive import begin, finish, make_offer
-from loadtests.judge import judge_load
 from loadtests.offer import Offer
 from loadtests.options import LoadOptions, make_options, read_slo
 from loadtests.outputs import write_outputs
 from loadtests.user import ModelUser
+from loadtests.verdict import judge_load
+from loadtests.watch import Watch
 from modelway.errors import ModelwayError
 
 
 class ScheduledUser(ModelUser):
     """Bound to the run when the test starts."""
+
+    watch: Watch
 
 
 @events.init_command_line_parser.add_listener
@@ -57,6 +60,7 @@ def _prepare(environment: Environment, **_kwargs: Any) -> None:
 
 
 def _bind(options: LoadOptions) -> None:
+    ScheduledUser.watch = Watch(options)
     ScheduledUser.offer, ScheduledUser.begun, ScheduledUser.ended = make_offer(options), Event(), Event()
     ScheduledUser.model = options.model
     ScheduledUser.network_timeout = ScheduledUser.connection_timeout = options.timeout_s
@@ -81,9 +85,8 @@ def _options(environment: Environment) -> LoadOptions:
 def _begin(user_count: int, **_kwargs: Any) -> None:
     """Every user is there: once their connections are open, the clock starts."""
     if user_count and not ScheduledUser.offer.started:
-        gevent.spawn(
-            begin, ScheduledUser.offer, ScheduledUser.begun, user_count, ScheduledUser.network_timeout
-        )
+        watch, timeout_s = ScheduledUser.watch, ScheduledUser.network_timeout
+        gevent.spawn(begin, ScheduledUser.offer, watch, ScheduledUser.begun, user_count, timeout_s)
 
 
 @events.test_start.add_listener
@@ -106,6 +109,6 @@ def _judge(environment: Environment, **_kwargs: Any) -> None:
         return
     offer.stop()
     options = _options(environment)
-    requests, results = finish(options, offer)
-    report = write_outputs(options, requests, results, judge_load(results, options.slo))
+    requests, results = finish(options, offer, ScheduledUser.watch)
+    report = write_outputs(options, requests, results, judge_load(results, options.slo, options.profile))
     environment.process_exit_code = EXIT_CODES[report.verdict.outcome]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loadtests.results import NEVER_SENT, Requests
-from loadtests.schedule import Schedule
+from loadtests.outcomes import NEVER_SENT, Requests
+from loadtests.schedule import Schedule, Span
 
 
 class Due(NamedTuple):
@@ -19,6 +19,8 @@ class Due(NamedTuple):
     """Clock time at which it is due, seconds."""
     ready: float
     """Clock time from which on both it and a connection were there."""
+    arm: int | None = None
+    """In a comparison, which revision it asks."""
 
 
 class Answer(NamedTuple):
@@ -91,7 +93,9 @@ class Offer:
         index = self._next
         self._next += 1
         due = self._start + self._due[index]
-        return Due(index, self._bodies[index % len(self._bodies)], due, max(due, self.clock()))
+        body = self._bodies[(index // self._schedule.bodies_apart) % len(self._bodies)]
+        arm = None if self._schedule.arm is None else int(self._schedule.arm[index])
+        return Due(index, body, due, max(due, self.clock()), arm)
 
     def withdrawn(self, request: Due) -> bool:
         """Whether the run was stopped before the request was due."""
@@ -104,6 +108,17 @@ class Offer:
         self._ended[index] = ended - start
         self._status[index] = answer.status
         self._revision[index], self._error[index] = answer.revision, answer.error
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start; 0 before."""
+        return 0.0 if self._start is None else self.clock() - self._start
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The phases that began before the end, the last one cut off there."""
+        begun = (span for span in self._schedule.spans if span.start_s < self._duration_s)
+        return tuple(span._replace(end_s=min(span.end_s, self._duration_s)) for span in begun)
 
     def outcome(self) -> tuple[Requests, float, float]:
         """Every request that was due, the run's duration in seconds, and the CPU share of one core."""
@@ -125,6 +140,7 @@ class Offer:
                 error or ("never sent: every connection hung" if lost else "")
                 for error, lost in zip(self._error[:count], never, strict=True)
             ),
+            arm=None if self._schedule.arm is None else self._schedule.arm[:count],
         )
         cpu_share = (time.process_time() - self._cpu_s) / now if now > 0 else 0.0
         return requests, self._duration_s, cpu_share

@@ -12,6 +12,8 @@ from modelway.contract import Frozen, Slo
 from modelway.errors import ConfigError
 
 SLO_FILE = "slo.yaml"
+_LISTS = ("columns", "revisions", "watch_pids")
+"""Options of several values; commas part them on the command line."""
 
 
 class LoadOptions(Frozen):
@@ -45,11 +47,21 @@ class LoadOptions(Frozen):
     timeout_s: float = Field(default=5.0, gt=0)
     """A request without an answer by then has failed."""
     seed: int = 0
-    """Of the arrivals and of which rows are sent."""
+    """Of the arrivals, of which rows are sent, and of which revision is asked first."""
+    revisions: tuple[str, str] | None = None
+    """Compare these two: every body goes to both, pinned by `x-revision`."""
+    watch_pids: tuple[int, ...] = ()
+    """Processes of this machine whose memory is the server's; their children count with them."""
+    metrics_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Where the server says `process_resident_memory_bytes`, for one on another machine."""
 
     @model_validator(mode="after")
     def _enough_users(self) -> Self:
         """With fewer, an answer within the SLO would make the generator late (Little's law)."""
+        if self.once and self.revisions:
+            raise ValueError("`once` sends every row once; a comparison sends each to both revisions")
+        if self.revisions and self.revisions[0] == self.revisions[1]:
+            raise ValueError(f"both revisions are {self.revisions[0]!r}")
         needed = self.users_needed  # asks the profile, which must exist
         if self.users is not None and self.users < needed:
             raise ValueError(
@@ -83,11 +95,16 @@ class LoadOptions(Frozen):
         given = {
             name: getattr(self, name)
             for name in type(self).model_fields
-            if name not in {"slo", "columns", "once"} and getattr(self, name) is not None
+            if name not in {"slo", "once", *_LISTS} and getattr(self, name) is not None
         }
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
         flags += [f"--slo={self.out / SLO_FILE}"]
-        flags += [f"--columns={','.join(self.columns)}"] if self.columns else []
+        lists = {name: getattr(self, name) for name in _LISTS}
+        flags += [
+            f"--{name.replace('_', '-')}={','.join(map(str, values))}"
+            for name, values in lists.items()
+            if values
+        ]
         return [*flags, "--once"] if self.once else flags
 
 
@@ -110,11 +127,12 @@ def make_options(**given: object) -> LoadOptions:
 
 
 def read_slo(path: Path) -> Slo:
-    """The SLO in a YAML file.
+    """The SLO in a YAML file, or in a bundle's folder.
 
     Raises:
         ConfigError: The file is missing or says something else.
     """
+    path = path / SLO_FILE if path.is_dir() else path
     try:
         return Slo.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:

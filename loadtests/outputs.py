@@ -8,7 +8,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from loadtests.options import LoadOptions
-from loadtests.results import LoadResults, Requests
+from loadtests.outcomes import Requests
+from loadtests.profiles import profile_of
+from loadtests.results import LoadResults
+from loadtests.saturation import Saturation, saturation
 from modelway.contract import Frozen, Outcome, Slo, Verdict
 from modelway.errors import NotFoundError, StorageError
 
@@ -27,6 +30,8 @@ class LoadReport(Frozen):
     verdict: Verdict
     folder: str
     """Where the files lie."""
+    saturation: Saturation | None = None
+    """Of a run that climbs."""
 
     @property
     def page(self) -> Path:
@@ -58,15 +63,17 @@ def write_outputs(
     Raises:
         StorageError: The disk is full or the folder cannot be written.
     """
+    climbs = profile_of(options.profile).climbs and not (options.once or options.revisions)
     report = LoadReport(
         url=options.url,
         model=options.model,
-        profile="once" if options.once else options.profile,
+        profile=_profile(options),
         users=options.user_count,
         slo=options.slo,
         results=results,
         verdict=verdict,
         folder=str(options.out),
+        saturation=saturation(results, options.slo) if climbs else None,
     )
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -88,16 +95,13 @@ def write_outputs(
 def _page(report: LoadReport, requests: Requests) -> str:
     from loadtests.report import render  # noqa: PLC0415 - a second, which whoever only reads need not pay
 
-    results = report.results
-    asked = f"{results.asked_rps:g} requests/s for {results.duration_s:.0f} s, profile {report.profile}"
-    return render(
-        f"Load test of {report.model}",
-        f"{report.url}, {report.users} connections, {asked}",
-        slo=report.slo,
-        results=results,
-        verdict=report.verdict,
-        requests=requests,
-    )
+    return render(report, requests)
+
+
+def _profile(options: LoadOptions) -> str:
+    if options.revisions:
+        return f"{options.profile}, comparing"
+    return "once" if options.once else options.profile
 
 
 def _write_csv(path: Path, requests: Requests) -> None:
@@ -113,6 +117,7 @@ def _write_csv(path: Path, requests: Requests) -> None:
                 "judged",
                 "revision",
                 "error",
+                "asked",
             )
         )
         out.writerows(_csv_rows(requests))
@@ -120,7 +125,8 @@ def _write_csv(path: Path, requests: Requests) -> None:
 
 def _csv_rows(requests: Requests) -> Iterator[tuple[object, ...]]:
     numbers = (requests.due_s, requests.corrected_ms, requests.service_ms, requests.generator_late_ms)
-    texts = (requests.status.tolist(), requests.judged.tolist(), requests.revision, requests.error)
+    asked = [""] * requests.status.size if requests.arm is None else ["AB"[arm] for arm in requests.arm]
+    texts = (requests.status.tolist(), requests.judged.tolist(), requests.revision, requests.error, asked)
     yield from zip(*(np.round(n, 4).tolist() for n in numbers), *texts, strict=True)
 
 

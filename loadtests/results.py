@@ -1,94 +1,45 @@
-"""What a run measured. Latency counts from when a request was due, not from when it could be sent.
-
-A server that stalls keeps the connections busy; requests due meanwhile wait their turn, and a clock
-started at the sending would not see it ("coordinated omission"). So:
-
-    due ── waited for a free connection ──> ready ── generator late ──> sent ── answer ──> ended
-    └──────────────────────────────── corrected latency ───────────────────────────────────┘
-
-Waiting for a connection is the server's doing: there are enough of them for answers within the SLO.
-The generator's own lateness is recorded apart, so that a busy test machine is not taken for a slow server.
-"""
+"""What a run measured, in numbers that a verdict can rest on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from loadtests.comparison import Comparison
+from loadtests.outcomes import Floats, Requests
+from loadtests.rules import Recovered, Trends
+from loadtests.vitals import Memory
 from modelway.contract import Frozen, Slo
+from modelway.stats.order_statistics import percentile_interval
 from modelway.stats.percentile import percentile
 
-Floats = npt.NDArray[np.float64]
-
-NEVER_SENT = -1
-"""Status of a request that was due while every connection hung until the end."""
-NO_ANSWER = 0
-"""Status of a request that was reset, refused or timed out."""
-_OVERLOAD = (408, 429)
-"""Client statuses that say the server could not keep up."""
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9, 100.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """One entry per request that was due, in order of being due; times in seconds after the start."""
-
-    due_s: Floats
-    ready_s: Floats
-    sent_s: Floats
-    ended_s: Floats
-    status: npt.NDArray[np.int64]
-    judged: npt.NDArray[np.bool_]
-    revision: tuple[str, ...]
-    error: tuple[str, ...]
-
-    @property
-    def corrected_ms(self) -> Floats:
-        """From due to ended."""
-        return (self.ended_s - self.due_s) * 1000.0
-
-    @property
-    def service_ms(self) -> Floats:
-        """From sent to ended: what a generator that waits for answers would report."""
-        return (self.ended_s - self.sent_s) * 1000.0
-
-    @property
-    def generator_late_ms(self) -> Floats:
-        """From ready to sent: our own doing."""
-        return (self.sent_s - self.ready_s) * 1000.0
-
-    @property
-    def ok(self) -> npt.NDArray[np.bool_]:
-        """Answered with success."""
-        return (self.status >= 200) & (self.status < 300)  # noqa: PLR2004 - HTTP
-
-    @property
-    def failed(self) -> npt.NDArray[np.bool_]:
-        """The server's fault: 5xx, overload, reset, time-out, never sent."""
-        unanswered, broken = self.status <= NO_ANSWER, self.status >= 500  # noqa: PLR2004 - HTTP
-        failed: npt.NDArray[np.bool_] = unanswered | broken | np.isin(self.status, _OVERLOAD)
-        return failed
-
-    def hung(self, limit_ms: float) -> npt.NDArray[np.bool_]:
-        """No answer came for longer than the limit, or not even a free connection."""
-        silent = (self.status == NO_ANSWER) & (self.service_ms > limit_ms)
-        hung: npt.NDArray[np.bool_] = silent | (self.status == NEVER_SENT)
-        return hung
+SENT_LATE_S = 0.25
+"""A request that goes out later than this after its phase was not offered in it."""
 
 
 class LatencySummary(Frozen):
-    """Percentiles in milliseconds, each an observed value; None without a sample."""
+    """Percentiles in milliseconds, each an observed value; none without a sample."""
 
     samples: int
     at: Mapping[str, float]
     """By percentile: `50`, `90`, …, `100` is the maximum."""
+    between: Mapping[str, tuple[float | None, float | None]] = {}
+    """By percentile but the maximum: its 95% interval; None where the sample is too small to bound it."""
 
     @classmethod
     def of(cls, values_ms: Floats) -> "LatencySummary":
         """Of a sample, perhaps an empty one."""
-        at = {f"{p:g}": percentile(values_ms, p) for p in PERCENTILES} if values_ms.size else {}
-        return cls(samples=values_ms.size, at=at)
+        if not values_ms.size:
+            return NO_LATENCY
+        intervals = {f"{p:g}": percentile_interval(values_ms, p) for p in PERCENTILES[:-1]}
+        return cls(
+            samples=values_ms.size,
+            at={f"{p:g}": percentile(values_ms, p) for p in PERCENTILES},
+            between={p: (found.low, found.high) for p, found in intervals.items()},
+        )
+
+
+NO_LATENCY = LatencySummary(samples=0, at={})
 
 
 class RevisionResults(Frozen):
@@ -101,7 +52,7 @@ class RevisionResults(Frozen):
 
 
 class LoadResults(Frozen):
-    """The numbers a verdict rests on."""
+    """The numbers a verdict rests on, of a whole run or of one of its phases."""
 
     asked_rps: float
     """What the options asked for, before the profile's factors."""
@@ -114,11 +65,14 @@ class LoadResults(Frozen):
     rejected: int
     """Answered 4xx: our request was wrong, which says nothing about the server."""
     never_sent: int
+    sent_late: int = 0
+    """Sent after their time was over: not part of the load that was offered."""
     first_error: str
     judged: int
     """Of the phases that the SLO is held against …"""
     judged_failed: int
     judged_never_sent: int
+    judged_sent_late: int = 0
     judged_rejected: int
     timed: int
     """… requests that have a latency: answered with success, or hung for longer than the limit."""
@@ -129,58 +83,105 @@ class LoadResults(Frozen):
     latency_ms: LatencySummary
     """Corrected, of the timed requests."""
     service_ms: LatencySummary
-    """From sending, for comparison: what coordinated omission would have shown."""
+    """Of the same requests, from when each was sent: what a closed loop would report."""
     generator_late_ms: LatencySummary
     generator_cpu_share: float
     """Of one core, over the run."""
+    generator_lag_ms: LatencySummary = NO_LATENCY
+    """How late the generator woke up, asked fifty times a second: it reads answers as late as that."""
+    generator_limit_rps: float | None = None
+    """Requests per second at which the generator's core would be full, by the CPU time it took for these."""
     revisions: tuple[RevisionResults, ...]
+    phases: tuple["PhaseResults", ...] = ()
+    recovery: Recovered | None = None
+    trends: Trends | None = None
+    memory: Memory | None = None
+    """None: nobody asked for the server's memory."""
+    comparison: Comparison | None = None
 
     @property
     def offered_rps(self) -> float:
-        """Requests that were really sent, per second of the run."""
-        return (self.planned - self.never_sent) / self.duration_s if self.duration_s else 0.0
+        """Requests that were sent while they were wanted, per second of the run."""
+        sent = self.planned - self.never_sent - self.sent_late
+        return sent / self.duration_s if self.duration_s else 0.0
 
     @property
     def planned_rps(self) -> float:
         """Requests that were due, per second of the run."""
         return self.planned / self.duration_s if self.duration_s else 0.0
 
+    @property
+    def judged_offered_share(self) -> float:
+        """Of the judged requests, those that were sent while they were wanted."""
+        missing = self.judged_never_sent + self.judged_sent_late
+        return 1.0 - missing / self.judged if self.judged else 0.0
 
-def summarise(
-    requests: Requests, slo: Slo, *, asked_rps: float, duration_s: float, cpu_share: float
+
+class PhaseResults(Frozen):
+    """One phase, held against the SLO as if it were a run."""
+
+    name: str
+    start_s: float
+    rate_rps: float
+    judged: bool
+    """Whether its outcome counts; the numbers are there in any case."""
+    results: LoadResults
+
+
+def summarise(  # noqa: PLR0913 - a run is requests and five facts about it
+    requests: Requests,
+    slo: Slo,
+    *,
+    asked_rps: float,
+    duration_s: float,
+    cpu_share: float,
+    end_s: float | None = None,
 ) -> LoadResults:
-    """Count and rank one run.
+    """Count and rank one run, or one phase of it.
 
     A request that hung without an answer counts with the time it hung. One that was answered with a
     failure has no latency: failing fast is no speed, and failing is counted by itself.
+
+    Args:
+        requests: All of them.
+        slo: The limit that makes a request slow.
+        asked_rps: The rate the options asked for.
+        duration_s: How long load was offered.
+        cpu_share: What the generator used of one core meanwhile.
+        end_s: When load was offered no more; `duration_s` for a whole run.
     """
-    corrected, judged = requests.corrected_ms, requests.judged
-    timed = judged & (requests.ok | requests.hung(slo.latency_limit_ms))
-    by_server = corrected - requests.generator_late_ms
-    sent = requests.status != NEVER_SENT
-    rejected = ~requests.ok & ~requests.failed
+    judged, sent, limit_ms = requests.judged, requests.sent, slo.latency_limit_ms
+    timed = judged & requests.timed(limit_ms)
+    late = sent & (requests.sent_s > (duration_s if end_s is None else end_s) + SENT_LATE_S)
     return LoadResults(
         asked_rps=asked_rps,
         planned=requests.status.size,
         duration_s=duration_s,
         ok=int(requests.ok.sum()),
         failed=int(requests.failed.sum()),
-        rejected=int(rejected.sum()),
+        rejected=int(requests.rejected.sum()),
         never_sent=int((~sent).sum()),
+        sent_late=int(late.sum()),
         first_error=next((text for text in requests.error if text), ""),
         judged=int(judged.sum()),
         judged_failed=int((judged & requests.failed).sum()),
         judged_never_sent=int((judged & ~sent).sum()),
-        judged_rejected=int((judged & rejected).sum()),
+        judged_sent_late=int((judged & late).sum()),
+        judged_rejected=int((judged & requests.rejected).sum()),
         timed=int(timed.sum()),
-        slow=int((corrected[timed] > slo.latency_limit_ms).sum()),
-        slow_by_server=int((by_server[timed] > slo.latency_limit_ms).sum()),
-        latency_ms=LatencySummary.of(corrected[timed]),
+        slow=int((requests.corrected_ms[timed] > limit_ms).sum()),
+        slow_by_server=int((requests.by_server_ms[timed] > limit_ms).sum()),
+        latency_ms=LatencySummary.of(requests.corrected_ms[timed]),
         service_ms=LatencySummary.of(requests.service_ms[timed & sent]),
         generator_late_ms=LatencySummary.of(requests.generator_late_ms[sent]),
         generator_cpu_share=cpu_share,
+        generator_limit_rps=_limit_rps(int(sent.sum()), cpu_share * duration_s),
         revisions=tuple(_by_revision(requests)),
     )
+
+
+def _limit_rps(sent: int, cpu_s: float) -> float | None:
+    return sent / cpu_s if sent and cpu_s > 0 else None
 
 
 def _by_revision(requests: Requests) -> Iterator[RevisionResults]:

@@ -8,7 +8,7 @@ from locust import FastHttpUser, constant, task
 from locust.exception import StopUser
 
 from loadtests.offer import Answer, Due, Offer
-from loadtests.results import NO_ANSWER
+from loadtests.outcomes import NO_ANSWER
 
 _HEADERS = {"Content-Type": "application/json"}
 
@@ -25,6 +25,8 @@ class ModelUser(FastHttpUser):
     begun: Event
     ended: Event
     model: str
+    revisions: tuple[str, ...] = ()
+    """The two that are compared; none: the gateway decides who answers."""
 
     def on_start(self) -> None:
         """Open the connection before the clock runs, then wait for the start."""
@@ -49,13 +51,16 @@ class ModelUser(FastHttpUser):
         with self.client.post(
             f"/v2/models/{self.model}/infer",
             data=request.body,
-            headers=_HEADERS,
+            headers=self._headers(request),
             catch_response=True,
         ) as response:
             ended = self.offer.clock()
             self.offer.record(request, sent, ended, answer_of(response))
             # Locust's own tables shall show the corrected latency too.
             response.request_meta["response_time"] = (ended - request.due) * 1000.0
+
+    def _headers(self, request: Due) -> dict[str, str]:
+        return _HEADERS if request.arm is None else {**_HEADERS, "x-revision": self.revisions[request.arm]}
 
 
 def answer_of(response: Any) -> Answer:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from loadtests.judge import judge_load
 from loadtests.options import make_options
+from loadtests.outcomes import Requests
 from loadtests.outputs import junit, read_report, write_outputs
 from loadtests.profiles import PROFILES
-from loadtests.results import Requests, summarise
+from loadtests.results import summarise
+from loadtests.verdict import judge_load
 from modelway.cli import loadtest, monitor
 from modelway.contract import Outcome, Slo
 from modelway.errors import InputError, NotFoundError, StorageError

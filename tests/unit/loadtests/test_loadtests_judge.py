@@ -2,8 +2,9 @@
 
 import pytest
 
-from loadtests.judge import allowed_slow, judge_load
 from loadtests.results import LatencySummary, LoadResults
+from loadtests.rules import allowed_slow
+from loadtests.verdict import judge_load
 from modelway.contract import Outcome, Slo, Verdict
 
 SLO = Slo(latency_limit_ms=25, latency_percentile=99, max_error_rate=0.001, rate_rps=100)
@@ -102,8 +103,8 @@ def outcomes(verdict: Verdict) -> dict[str, Outcome]:
             Outcome.INCONCLUSIVE,
             id="wrong-requests-prove-nothing",
         ),
-        pytest.param({"never_sent": 50}, "offered rate", Outcome.PASS, id="nineteen-of-twenty-sent"),
-        pytest.param({"never_sent": 51}, "offered rate", Outcome.INCONCLUSIVE, id="fewer-are-no-load"),
+        pytest.param({"judged_never_sent": 50}, "offered rate", Outcome.PASS, id="nineteen-of-twenty-sent"),
+        pytest.param({"judged_never_sent": 51}, "offered rate", Outcome.INCONCLUSIVE, id="fewer-are-no-load"),
         pytest.param(
             {"planned": 0, "judged": 0, "timed": 0},
             "offered rate",

@@ -8,8 +8,8 @@ import pytest
 from loadtests.__main__ import parse
 from loadtests.offer import Answer, Offer
 from loadtests.options import LoadOptions, make_options, read_slo
+from loadtests.outcomes import NEVER_SENT
 from loadtests.profiles import PROFILES, Phase, Profile, profile_of
-from loadtests.results import NEVER_SENT
 from loadtests.schedule import Schedule, make_schedule
 from modelway.contract import Slo
 from modelway.errors import ConfigError
@@ -87,10 +87,11 @@ def test_every_profile_offers_rate_times_duration_in_order(profile: Profile) -> 
 
 
 def test_overload_on_purpose_is_not_judged() -> None:
-    schedule = make_schedule(options(profile="stress", duration_s=8), bodies=1)
+    schedule = make_schedule(options(profile="stress", duration_s=14), bodies=1)
 
     assert schedule.judged.sum() == 400
     assert schedule.due_s[schedule.judged].max() <= 2.0
+    assert [span.rate_rps for span in schedule.spans] == [200, 250, 320, 400, 500, 640, 800]
 
 
 def test_the_same_seed_gives_the_same_arrivals_and_another_gives_others() -> None:
@@ -117,7 +118,7 @@ def test_once_offers_each_body_once_at_the_rate() -> None:
 
 def test_a_profile_must_fill_its_run() -> None:
     with pytest.raises(ValueError, match=r"fill 0\.5"):
-        Profile(name="half", description="", duration_s=1, phases=(Phase(share=0.5, factor=1),))
+        Profile(name="half", description="", duration_s=1, phases=(Phase(name="all", share=0.5, factor=1),))
     with pytest.raises(ConfigError, match="smoke, steady, spike, soak, stress"):
         profile_of("heavy")
 

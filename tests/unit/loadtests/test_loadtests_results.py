@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from loadtests.results import NEVER_SENT, NO_ANSWER, Requests, summarise
+from loadtests.outcomes import NEVER_SENT, NO_ANSWER, Requests
+from loadtests.results import summarise
 from modelway.contract import Slo
 
 SLO = Slo(latency_limit_ms=25, rate_rps=100)
