@@ -1,5 +1,7 @@
 """The protocols over HTTP: how a body becomes rows, and probabilities a body."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from modelway.bundle.signature import Signature
@@ -9,7 +11,7 @@ from serving.runtime.problems import RequestError, shown
 from serving.runtime.reply import V2Reply, error_body, v1_body
 from serving.runtime.transport import Head, Headers
 from serving.runtime.v1 import V1Decoder
-from serving.runtime.v2 import V2Decoder
+from serving.runtime.v2 import ALL_OUTPUTS, V2Decoder
 
 HEADER_LENGTH = "inference-header-content-length"
 """Header of a request or an answer with tensors as bytes: how long the JSON before them is."""
@@ -20,11 +22,11 @@ def headers_of(revision: str, content_type: str = "application/json") -> Headers
     return [("content-type", content_type), ("x-revision", revision)]
 
 
-class V2Rest:
+class V2Json:
     """Open Inference Protocol V2 over HTTP: JSON, and tensors as bytes behind it."""
 
     protocol = "v2"
-    __slots__ = ("_decode", "_decode_binary", "_headers", "_reply", "_revision")
+    __slots__ = ("_decode", "_decode_binary", "_headers", "_one_headers", "_reply", "_revision")
 
     def __init__(self, signature: Signature, revision: str, columns: Columns) -> None:
         """Prepare what never changes."""
@@ -32,6 +34,7 @@ class V2Rest:
         self._decode, self._decode_binary = decoder.decode, decoder.decode_binary
         self._reply = V2Reply(signature, revision)
         self._headers, self._revision = headers_of(revision), revision
+        self._one_headers = _binary_headers(revision, self._reply.one_binary_header_bytes)
 
     def decode(self, head: Head, body: bytes) -> Parsed:
         """A request's rows in matrix order.
@@ -39,7 +42,8 @@ class V2Rest:
         Raises:
             RequestError: The body is no V2 request for this model.
         """
-        if not body.endswith(b"}"):  # looking at the headers costs more than this, and few bodies of bytes end so
+        # looking at the headers costs more than looking at the last byte, and few bodies of bytes end so
+        if not body.endswith(b"}"):
             header_bytes = _header_bytes(head, body)
             return self._decode(body) if header_bytes is None else self._decode_binary(body, header_bytes)
         try:
@@ -53,7 +57,7 @@ class V2Rest:
     def encode(self, parsed: Parsed, probabilities: np.float32 | Matrix) -> tuple[Headers, bytes]:
         """Both outputs, or those asked for, as JSON or as bytes."""
         if parsed.binary is not None:
-            return self._binary(parsed, parsed.binary, np.atleast_1d(probabilities))
+            return self._binary(parsed, parsed.binary, probabilities)
         if isinstance(probabilities, np.ndarray):
             return self._headers, self._reply.many(probabilities, parsed.request_id, parsed.outputs)
         if parsed.outputs is None:
@@ -62,16 +66,28 @@ class V2Rest:
         return self._headers, self._reply.many(row, parsed.request_id, parsed.outputs)
 
     def _binary(
-        self, parsed: Parsed, names: frozenset[str], probabilities: Matrix
+        self, parsed: Parsed, names: frozenset[str], probabilities: np.float32 | Matrix
     ) -> tuple[Headers, bytes]:
-        header, raw = self._reply.binary(probabilities, parsed.request_id, parsed.outputs, names)
-        headers = headers_of(self._revision, "application/octet-stream")
-        headers.append((HEADER_LENGTH, str(len(header))))
-        return headers, header + raw
+        usual = names is ALL_OUTPUTS and parsed.outputs is None and parsed.request_id is None
+        if usual and not isinstance(probabilities, np.ndarray):
+            return self._one_headers, self._reply.one_binary(probabilities)
+        matrix = np.atleast_1d(probabilities)
+        header, raw = self._reply.binary(matrix, parsed.request_id, parsed.outputs, names)
+        return _binary_headers(self._revision, len(header)), header + raw
 
     def refusal(self, _status: int, message: str) -> tuple[Headers, bytes]:
         """Say why not."""
         return self._headers, error_body(message)
+
+    def noted(
+        self, headers: Headers, body: bytes, notes: Mapping[str, str | float]
+    ) -> tuple[Headers, bytes]:
+        """The answer with `parameters`."""
+        return noted_v2(headers, body, notes)
+
+
+def _binary_headers(revision: str, header_bytes: int) -> Headers:
+    return [*headers_of(revision, "application/octet-stream"), (HEADER_LENGTH, str(header_bytes))]
 
 
 def _header_bytes(head: Head, body: bytes) -> int | None:
@@ -83,7 +99,9 @@ def _header_bytes(head: Head, body: bytes) -> int | None:
     headers = head.headers
     encoding, given = headers.get("content-encoding"), headers.get(HEADER_LENGTH)
     if encoding not in {None, "", "identity"}:
-        raise RequestError(f"content-encoding {shown(encoding)} is not read; send the body as it is", status=415)
+        raise RequestError(
+            f"content-encoding {shown(encoding)} is not read; send the body as it is", status=415
+        )
     if given is None:
         return None
     if not (given.isascii() and given.isdigit()) or int(given) > len(body):
@@ -120,3 +138,9 @@ class V1Json:
     def refusal(self, _status: int, message: str) -> tuple[Headers, bytes]:
         """Say why not."""
         return self._headers, error_body(message)
+
+    def noted(
+        self, headers: Headers, body: bytes, _notes: Mapping[str, str | float]
+    ) -> tuple[Headers, bytes]:
+        """As it is: V1 has no place for them in its body."""
+        return headers, body

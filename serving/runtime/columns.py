@@ -1,6 +1,6 @@
 """How the values of named columns become the numbers that the graph takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import nan
 from typing import Any, Protocol
 
@@ -41,9 +41,10 @@ class Columns:
     Attributes:
         names: Input names in matrix order.
         unknown_counts: How often each category was given a value outside its vocabulary.
+        stored: Columns that a request by key may leave out; empty where there is no online store.
     """
 
-    __slots__ = ("_codes", "_log_only", "index", "key", "names", "unknown_counts")
+    __slots__ = ("_codes", "_log_only", "index", "key", "names", "stored", "unknown_counts")
 
     def __init__(self, signature: Signature) -> None:
         self.names = signature.names
@@ -51,6 +52,7 @@ class Columns:
         self.index: Mapping[str, int] = {name: at for at, name in enumerate(self.names)}
         self._codes = {at: _codes(c) for at, c in enumerate(signature.inputs) if c.kind == "category"}
         self._log_only = frozenset({self.key, EVENT_TIME} - set(self.names))
+        self.stored: frozenset[str] = frozenset()
         self.unknown_counts: dict[str, int] = {c.name: 0 for c in signature.inputs if c.kind == "category"}
 
     def is_log_only(self, name: str) -> bool:
@@ -100,7 +102,7 @@ class Columns:
         codes = self._codes.get(at)
         if codes is not None:
             return codes.get(value) if isinstance(value, str) else None
-        return None if isinstance(value, str) else value
+        return None if isinstance(value, str | dict) else value
 
     def _code(self, at: int, value: Value) -> float:
         if value is None:
@@ -118,7 +120,7 @@ class Columns:
     def _number(self, at: int, value: Value) -> float:
         if value is None:
             return nan
-        if isinstance(value, str):
+        if isinstance(value, str | dict):
             raise RequestError(
                 f"column {self.names[at]!r} is a number: expected numbers or null, found {shown(value)}"
             )
@@ -137,6 +139,10 @@ class Columns:
                 f"expected {GRAPH_INPUT!r} or the columns {', '.join(self.names)}"
             )
         return at
+
+    def left_to_store(self, given: Collection[str], *, keyed: bool) -> bool:
+        """Whether a request that brings only these columns can be scored with the online store's."""
+        return keyed and all(name in given or name in self.stored for name in self.names)
 
     def missing_from(self, given: Sequence[str] | Mapping[str, object]) -> RequestError:
         """The error that names the columns a request left out."""

@@ -18,6 +18,15 @@ MAX_EVENT_TIME_US = 253_402_300_799_999_999
 MIN_EVENT_TIME_US = -62_135_596_800_000_000
 
 
+class Stored(msgspec.Struct, gc=False):
+    """What a request by key took from the online store."""
+
+    views: tuple[str, ...]
+    """Names of the feature views that were read."""
+    event_times_us: list[list[int | None]]
+    """One list a view: when each row's values were true, None where there were none."""
+
+
 class Parsed(msgspec.Struct, gc=False):
     """One request's rows.
 
@@ -32,6 +41,14 @@ class Parsed(msgspec.Struct, gc=False):
     event_times_us: list[int | None] | None = None
     outputs: tuple[str, ...] | None = None
     """Names of the outputs asked for; None means all."""
+    by_key: dict[str, list[Any]] | None = None
+    """Columns that came with a request by key, not yet numbers; `values` is empty until the store has answered."""
+    stored: Stored | None = None
+    """What came from the online store; None for a request that brought its features."""
+    fallbacks: dict[int, str] | None = None
+    """Rows that are answered by the fallback rule, and why; None means none of them."""
+    binary: frozenset[str] | None = None
+    """Names of the outputs to be sent as bytes; None means none of them."""
 
 
 def row_of(values: Sequence[float | None]) -> list[float]:
@@ -45,9 +62,9 @@ def matrix_of(values: Sequence[Any] | npt.NDArray[np.float64], rows: int) -> Mat
     Raises:
         RequestError: A value is beyond the range of float32.
     """
-    wide = np.array(values, dtype=np.float64)
+    given = np.asarray(values) if isinstance(values, np.ndarray) else np.array(values, dtype=np.float64)
     with np.errstate(over="ignore"):
-        matrix = wide.astype(np.float32).reshape(rows, -1)
+        matrix = np.ascontiguousarray(given.reshape(rows, -1), dtype=np.float32)
     if np.isinf(matrix).any():
         raise infinite()
     return matrix

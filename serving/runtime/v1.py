@@ -1,33 +1,19 @@
 """The older V1 protocol: `{"instances": [row, …]}`, a row being a list or an object by name."""
 
-from collections.abc import Mapping, Sequence
-from math import isnan
-from typing import Any
-
-import numpy as np
-
-from serving.runtime.columns import EVENT_TIME, Columns
+from serving.runtime.columns import Columns
 from serving.runtime.json_text import loads
-from serving.runtime.parsed import (
-    Parsed,
-    checked_entity,
-    checked_event_time,
-    checked_id,
-    checked_row,
-    matrix_of,
-)
+from serving.runtime.parsed import Parsed, checked_id
 from serving.runtime.problems import RequestError
-
-_SCALARS = (float, int, str, type(None))
+from serving.runtime.records import Rows
 
 
 class V1Decoder:
     """Requests of one model."""
 
-    __slots__ = ("_columns",)
+    __slots__ = ("_rows",)
 
     def __init__(self, columns: Columns) -> None:
-        self._columns = columns
+        self._rows = Rows(columns)
 
     def decode(self, body: bytes) -> Parsed:
         """A request's rows in matrix order.
@@ -39,44 +25,6 @@ class V1Decoder:
         instances = document.get("instances") if isinstance(document, dict) else None
         if not isinstance(instances, list) or not instances:
             raise RequestError("expected a JSON object with a list `instances` of one row or more")
-        rows = [self._row(instance, f"instances[{at}]") for at, instance in enumerate(instances)]
-        parsed = self._scored(rows)
+        parsed = self._rows.parsed(instances, "instances")
         parsed.request_id = checked_id(document.get("id"))
-        self._remember(parsed, instances)
         return parsed
-
-    def _row(self, instance: Any, where: str) -> Sequence[Any]:
-        if isinstance(instance, dict):
-            row = self._by_name(instance)
-        elif isinstance(instance, list):
-            row = instance
-        else:
-            raise RequestError(f"{where} must be a list or an object")
-        if len(row) != len(self._columns.names):
-            raise RequestError(f"{where} must hold {len(self._columns.names)} values, found {len(row)}")
-        if not all(isinstance(value, _SCALARS) for value in row):
-            raise RequestError(f"{where} must hold numbers, strings, booleans or null")
-        return [None if isinstance(value, float) and isnan(value) else value for value in row]
-
-    def _by_name(self, instance: Mapping[str, Any]) -> list[Any]:
-        columns = self._columns
-        if any(name not in instance for name in columns.names):
-            raise columns.missing_from(instance)
-        for name in instance:
-            if not columns.is_log_only(name):
-                columns.position(name)
-        return [instance[name] for name in columns.names]
-
-    def _scored(self, rows: Sequence[Sequence[Any]]) -> Parsed:
-        encoded = [self._columns.encode(at, values) for at, values in enumerate(zip(*rows, strict=True))]
-        if len(rows) == 1:
-            return Parsed(1, checked_row([values[0] for values in encoded]))
-        return Parsed(len(rows), matrix_of(np.array(encoded, dtype=np.float64).T, len(rows)))
-
-    def _remember(self, parsed: Parsed, instances: Sequence[Any]) -> None:
-        objects = [instance if isinstance(instance, dict) else {} for instance in instances]
-        key = self._columns.key
-        if self._columns.is_log_only(key):
-            parsed.entity_ids = [checked_entity(instance.get(key)) for instance in objects]
-        if self._columns.is_log_only(EVENT_TIME):
-            parsed.event_times_us = [checked_event_time(instance.get(EVENT_TIME)) for instance in objects]

@@ -1,12 +1,15 @@
 """Open Inference Protocol V2 requests: typed decoders for the usual shapes, a careful one for the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from math import isfinite
+from struct import Struct
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from modelway.bundle.signature import GRAPH_INPUT
+from serving.runtime.binary import FLOATS, Array, binary_tensor, listed
 from serving.runtime.columns import EVENT_TIME, Columns, Tensor
 from serving.runtime.parsed import (
     Parsed,
@@ -18,83 +21,48 @@ from serving.runtime.parsed import (
     row_of,
 )
 from serving.runtime.problems import RequestError, shown
-from serving.runtime.v2_any import any_request
+from serving.runtime.records import RECORDS, Rows, objects
+from serving.runtime.reply import OUTPUTS
+from serving.runtime.v2_any import Tail, any_request
+from serving.runtime.v2_shapes import FloatRequest, Floats, MixedRequest, Output, Sized, SizedRequest
 
-OUTPUTS = ("probability", "decision")
 _MATRIX_DIMENSIONS = 2
-_FLOATS = frozenset({"FP32", "FP64"})
-_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-
-
-class _Output(msgspec.Struct, gc=False):
-    name: str
-
-
-class _Floats(msgspec.Struct, gc=False):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[float | None]
-
-
-class _FloatRequest(msgspec.Struct, gc=False):
-    inputs: list[_Floats]
-    id: str | None = None
-    outputs: list[_Output] | None = None
-
-
-class _Tagged(msgspec.Struct, tag_field="datatype", gc=False):
-    name: str
-    shape: list[int]
-
-    @property
-    def datatype(self) -> str:
-        return str(self.__struct_config__.tag)
-
-
-class _Fp32(_Tagged, tag="FP32", gc=False):
-    data: list[float | None]
-
-
-class _Fp64(_Tagged, tag="FP64", gc=False):
-    data: list[float | None]
-
-
-class _I64(_Tagged, tag="INT64", gc=False):
-    data: list[_Int64 | None]
-
-
-class _I32(_Tagged, tag="INT32", gc=False):
-    data: list[_Int64 | None]
-
-
-class _Bool(_Tagged, tag="BOOL", gc=False):
-    data: list[bool | None]
-
-
-class _Bytes(_Tagged, tag="BYTES", gc=False):
-    data: list[str | None]
-
-
-class _MixedRequest(msgspec.Struct, gc=False):
-    inputs: list[_Fp32 | _Fp64 | _I64 | _I32 | _Bool | _Bytes]
-    id: str | None = None
-    outputs: list[_Output] | None = None
+ALL_OUTPUTS = frozenset(OUTPUTS)
+_MAX_FORMS, _MAX_FORM_BYTES = 64, 1024
+_TYPED_FLOATS = frozenset({"FP32", "FP64"})
 
 
 class V2Decoder:
-    """Requests of one model. The decoder that fitted last is tried first: clients repeat themselves."""
+    """Requests of one model. The decoder that fitted last is tried first: clients repeat themselves.
 
-    __slots__ = ("_columns", "_decoders", "_width")
+    So much so that the JSON before one row of bytes is the same each time: read once, then recognised.
+    """
+
+    __slots__ = (
+        "_columns",
+        "_decoders",
+        "_forms",
+        "_header",
+        "_records",
+        "_row_bytes",
+        "_rows",
+        "_unpack",
+        "_width",
+    )
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._width = len(columns.names)
-        floats, mixed = msgspec.json.Decoder(_FloatRequest), msgspec.json.Decoder(_MixedRequest)
+        self._rows, self._records = Rows(columns), RECORDS not in columns.index
+        row = Struct(f"<{self._width}f")
+        self._forms: dict[bytes, Parsed] = {}
+        self._row_bytes, self._unpack = row.size, row.unpack_from
+        self._header = msgspec.json.Decoder(SizedRequest).decode
+        floats, mixed = msgspec.json.Decoder(FloatRequest), msgspec.json.Decoder(MixedRequest)
         self._decoders: list[Callable[[bytes], Any]] = [floats.decode, mixed.decode]
 
     def decode(self, body: bytes) -> Parsed:
-        """A request's rows in matrix order.
+        """The rows of a request that is JSON from end to end.
 
         Raises:
             RequestError: The body is no V2 request for this model; the message says why.
@@ -103,32 +71,96 @@ class V2Decoder:
             request = self._decoders[0](body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             request = self._second_try(body)
-        if type(request) is _FloatRequest and not _all_floats(request.inputs):
-            request = self._careful(body)
-        return self._parsed(request)
+        if type(request) is FloatRequest and not _all_floats(request.inputs):
+            request = self._second_try(body)
+        return self.parsed(request.inputs, request)
+
+    def decode_binary(self, body: bytes, header_bytes: int) -> Parsed:
+        """The rows of a request whose JSON has `header_bytes` bytes and is followed by tensors.
+
+        Raises:
+            RequestError: The body is no V2 request for this model; the message says why.
+        """
+        header = body[:header_bytes]
+        form = self._forms.get(header)
+        if form is not None and len(body) == self._row_bytes + header_bytes:
+            row = list(self._unpack(body, header_bytes))
+            checked = row if isfinite(sum(row)) else checked_row(row)
+            return Parsed(1, checked, outputs=form.outputs, binary=form.binary)
+        raw = memoryview(body)[header_bytes:]
+        try:
+            request = self._header(header)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self._carefully(header, raw)
+        if any(tensor.data or tensor.parameters.shared_memory_region for tensor in request.inputs):
+            return self._carefully(header, raw)
+        tail = Tail(raw)
+        tensors = [_cut(tensor, tail) for tensor in request.inputs]
+        tail.end()
+        parsed = self.parsed(tensors, request)
+        if self._is_usual(request, header_bytes):
+            self._learn(header, parsed)
+        return parsed
+
+    def _is_usual(self, request: SizedRequest, header_bytes: int) -> bool:
+        """Whether it was one row of the matrix, and its JSON will come again as it is."""
+        tensor = request.inputs[0]
+        return (
+            request.id is None
+            and tensor.name == GRAPH_INPUT
+            and tensor.datatype == "FP32"
+            and tensor.shape == [1, self._width]
+            and header_bytes <= _MAX_FORM_BYTES
+            and len(request.inputs) == 1
+        )
+
+    def _learn(self, header: bytes, parsed: Parsed) -> None:
+        if len(self._forms) >= _MAX_FORMS:
+            self._forms.clear()
+        self._forms[header] = parsed
+
+    def _carefully(self, header: bytes, raw: memoryview) -> Parsed:
+        request = any_request(header, Tail(raw))
+        return self.parsed(request.inputs, request)
 
     def _second_try(self, body: bytes) -> Any:
         try:
             request = self._decoders[1](body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            return self._careful(body)
+            return any_request(body)
         self._decoders.reverse()
-        return request
+        return request if type(request) is MixedRequest or _all_floats(request.inputs) else any_request(body)
 
-    def _careful(self, body: bytes) -> Any:
-        return any_request(body)
+    def parsed(self, tensors: Sequence[Tensor], request: Any) -> Parsed:
+        """Rows out of tensors, however they came.
 
-    def _parsed(self, request: Any) -> Parsed:
-        tensors: Sequence[Tensor] = request.inputs
+        Args:
+            tensors: The inputs.
+            request: Anything with `id`, `outputs` and `parameters`.
+
+        Raises:
+            RequestError: They are not what this model takes; the message says why.
+        """
         if len(tensors) == 1 and tensors[0].name == GRAPH_INPUT:
             parsed = self._matrix(tensors[0])
+        elif len(tensors) == 1 and tensors[0].name == RECORDS and self._records:
+            parsed = self._from_records(tensors[0])
         else:
             parsed = self._named(tensors)
         if request.id is not None:
             parsed.request_id = checked_id(request.id)
         if request.outputs is not None:
             parsed.outputs = _asked_for(request.outputs)
+        if request.parameters is not None or request.outputs is not None:
+            parsed.binary = _as_bytes(request.outputs, request.parameters)
         return parsed
+
+    def _from_records(self, tensor: Tensor) -> Parsed:
+        rows = _rows({RECORDS: tensor})
+        _check_lengths({RECORDS: tensor}, rows)
+        if tensor.datatype != "BYTES":
+            raise RequestError(f"`{RECORDS}` must be BYTES, found {tensor.datatype}")
+        return self._rows.parsed(objects(tensor.data), RECORDS)
 
     def _matrix(self, tensor: Tensor) -> Parsed:
         shape, data = tensor.shape, tensor.data
@@ -140,8 +172,10 @@ class V2Decoder:
             raise RequestError(
                 f"shape {shown(shape)} takes {shape[0] * self._width} values, found {len(data)}"
             )
-        if tensor.datatype not in _FLOATS:
+        if tensor.datatype not in FLOATS:
             raise RequestError(f"`{GRAPH_INPUT}` must be FP32, found {tensor.datatype}")
+        if type(data) is np.ndarray:
+            return _matrix_of_array(data, shape[0])
         if shape[0] == 1:
             return Parsed(1, row_of(data) if None in data else data)
         return Parsed(shape[0], matrix_of(data, shape[0]))
@@ -181,9 +215,11 @@ class V2Decoder:
     def _from_columns(self, given: Mapping[str, Tensor], extras: Mapping[str, Tensor], rows: int) -> Parsed:
         columns = self._columns
         positions = {name: columns.position(name) for name in given if name not in extras}
-        if len(positions) != self._width:
-            raise columns.missing_from(positions)
         _check_lengths(given, rows)
+        if len(positions) != self._width:
+            if not columns.left_to_store(positions, keyed=columns.key in given):
+                raise columns.missing_from(positions)
+            return Parsed(rows, [], by_key={name: given[name].data for name in positions})
         if rows == 1:
             row = [0.0] * self._width
             for name, at in positions.items():
@@ -195,8 +231,31 @@ class V2Decoder:
         return Parsed(rows, matrix_of(wide, rows))
 
 
-def _all_floats(tensors: Sequence[_Floats]) -> bool:
-    return all(tensor.datatype in _FLOATS for tensor in tensors)
+def _cut(tensor: Sized, tail: Tail) -> Tensor:
+    raw = tail.cut(tensor.parameters.binary_data_size, tensor.name)
+    binary = binary_tensor(tensor.name, tensor.shape, tensor.datatype, raw)
+    return binary if tensor.name == GRAPH_INPUT else listed(binary)
+
+
+def _matrix_of_array(values: Array, rows: int) -> Parsed:
+    if rows > 1:
+        return Parsed(rows, matrix_of(values, rows))
+    row = values.tolist()
+    return Parsed(1, row if isfinite(sum(row)) else checked_row(row))
+
+
+def _as_bytes(outputs: Sequence[Output] | None, parameters: Any) -> frozenset[str] | None:
+    """Names of the outputs that are wanted as bytes: what an output says itself comes first."""
+    default = bool(parameters and parameters.binary_data_output)
+    if not outputs:
+        return ALL_OUTPUTS if default else None
+    said = {output.name: output.parameters and output.parameters.binary_data for output in outputs}
+    names = frozenset(name for name, wanted in said.items() if (default if wanted is None else wanted))
+    return names or None
+
+
+def _all_floats(tensors: Sequence[Floats]) -> bool:
+    return all(tensor.datatype in _TYPED_FLOATS for tensor in tensors)
 
 
 def _by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -224,7 +283,7 @@ def _check_lengths(tensors: Mapping[str, Tensor], rows: int) -> None:
             )
 
 
-def _asked_for(outputs: Sequence[_Output]) -> tuple[str, ...]:
+def _asked_for(outputs: Sequence[Output]) -> tuple[str, ...]:
     names = tuple(output.name for output in outputs)
     for name in names:
         if name not in OUTPUTS:

@@ -1,0 +1,90 @@
+"""Rows that come one by one: V1's instances and V2's records, objects by name or lists in order."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from serving.runtime.columns import EVENT_TIME, Columns
+from serving.runtime.json_text import loads
+from serving.runtime.parsed import Parsed, checked_entity, checked_event_time, checked_row, matrix_of
+from serving.runtime.problems import RequestError
+
+RECORDS = "records"
+"""Name of the V2 tensor of BYTES whose values are JSON objects, one a row."""
+
+_SCALARS = (float, int, str, type(None))
+
+
+def objects(values: Sequence[Any]) -> list[Any]:
+    """Records as JSON objects; a foreign client can only send them as text.
+
+    Raises:
+        RequestError: One is no JSON object.
+    """
+    read = [loads(value.encode()) if isinstance(value, str) else value for value in values]
+    for at, value in enumerate(read):
+        if not isinstance(value, dict):
+            raise RequestError(f"{RECORDS}[{at}] must be a JSON object")
+    return read
+
+
+class Rows:
+    """Makes rows of one model."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def parsed(self, instances: Sequence[Any], called: str) -> Parsed:
+        """Rows in matrix order, with what is to be remembered of them.
+
+        Args:
+            instances: At least one list or mapping.
+            called: What a message calls them.
+
+        Raises:
+            RequestError: One is no row of this model; the message says which and why.
+        """
+        rows = [self._row(instance, f"{called}[{at}]") for at, instance in enumerate(instances)]
+        parsed = self._scored(rows)
+        self._remember(parsed, instances)
+        return parsed
+
+    def _row(self, instance: Any, where: str) -> Sequence[Any]:
+        if isinstance(instance, dict):
+            row = self._by_name(instance)
+        elif isinstance(instance, list):
+            row = instance
+        else:
+            raise RequestError(f"{where} must be a list or an object")
+        if len(row) != len(self._columns.names):
+            raise RequestError(f"{where} must hold {len(self._columns.names)} values, found {len(row)}")
+        if not all(isinstance(value, _SCALARS) for value in row):
+            raise RequestError(f"{where} must hold numbers, strings, booleans or null")
+        return [None if isinstance(value, float) and isnan(value) else value for value in row]
+
+    def _by_name(self, instance: Mapping[str, Any]) -> list[Any]:
+        columns = self._columns
+        if any(name not in instance for name in columns.names):
+            raise columns.missing_from(instance)
+        for name in instance:
+            if not columns.is_log_only(name):
+                columns.position(name)
+        return [instance[name] for name in columns.names]
+
+    def _scored(self, rows: Sequence[Sequence[Any]]) -> Parsed:
+        encoded = [self._columns.encode(at, values) for at, values in enumerate(zip(*rows, strict=True))]
+        if len(rows) == 1:
+            return Parsed(1, checked_row([values[0] for values in encoded]))
+        return Parsed(len(rows), matrix_of(np.array(encoded, dtype=np.float64).T, len(rows)))
+
+    def _remember(self, parsed: Parsed, instances: Sequence[Any]) -> None:
+        given = [instance if isinstance(instance, dict) else {} for instance in instances]
+        key = self._columns.key
+        if self._columns.is_log_only(key):
+            parsed.entity_ids = [checked_entity(instance.get(key)) for instance in given]
+        if self._columns.is_log_only(EVENT_TIME):
+            parsed.event_times_us = [checked_event_time(instance.get(EVENT_TIME)) for instance in given]
