@@ -7,7 +7,15 @@ from modelway.errors import NotReadyError, NotRunningError, TransitionError
 from serving.kserve.changes import Spec, patch_to, promoted
 from serving.kserve.client import Cluster, Kind
 from serving.kserve.spec import FULL, SERVICE_LABEL, Manifest
-from serving.kserve.view import ArmView, ServiceView, available, revision_of_deployment, shares, view_of
+from serving.kserve.view import (
+    ArmView,
+    ServiceView,
+    available,
+    revision_of_deployment,
+    shares,
+    surplus,
+    view_of,
+)
 from serving.rollout.target import RevisionId
 
 
@@ -63,6 +71,10 @@ class Access:
     def available(self, arm: ArmView) -> int:
         """Replicas of an arm that serve the newest template."""
         return available(self.deployment(arm))
+
+    def surplus(self, arm: ArmView) -> int:
+        """Replicas that an arm's autoscaler added because of the load."""
+        return surplus(self.cluster.get(Kind.AUTOSCALER, arm.deployment))
 
     def pods(self, arm: ArmView) -> list[Manifest]:
         """An arm's pods, those that leave included."""

@@ -71,13 +71,13 @@ def rolled_back(manifest: Manifest) -> Spec:
     return spec
 
 
-def toward(manifest: Manifest, weight: int, *, stable_now: int, canary_now: int) -> Spec | None:
+def toward(manifest: Manifest, weight: int, *, surplus: int, canary_now: int) -> Spec | None:
     """The next change on the way to a share for the canary: first pods that are ready, then traffic.
 
     Args:
         manifest: As it stands; has a canary.
         weight: In percent.
-        stable_now: Replicas of the stable arm that are available.
+        surplus: Replicas that an autoscaler added to the stable arm because of the load.
         canary_now: Replicas of the canary that are available.
 
     Returns:
@@ -86,7 +86,7 @@ def toward(manifest: Manifest, weight: int, *, stable_now: int, canary_now: int)
     view = view_of(manifest)
     if view.canary is None or weight == view.weight:
         return None
-    needed = view.replicas_for(weight, stable_now=stable_now)
+    needed = view.replicas_for(weight, surplus=surplus)
     if weight > view.weight and view.canary.replicas < needed:
         return scaled(manifest, needed)
     if weight > view.weight and canary_now < view.canary.replicas:

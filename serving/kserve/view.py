@@ -45,16 +45,15 @@ class ServiceView(Frozen):
         """The arm of a revision; None when it has none."""
         return next((arm for arm in self.arms if arm.revision == revision), None)
 
-    def replicas_for(self, weight: int, *, stable_now: int) -> int:
+    def replicas_for(self, weight: int, *, surplus: int) -> int:
         """Canary replicas that carry `weight` percent of what all carry now; never fewer than it has.
 
         Args:
             weight: In percent.
-            stable_now: Replicas the stable arm really has, for an autoscaler may have added some.
+            surplus: Replicas that an autoscaler added to the stable arm because of the load.
         """
-        carries = max(self.capacity, stable_now)
         has = self.canary.replicas if self.canary else 1
-        return max(has, math.ceil(carries * weight / FULL))
+        return max(has, math.ceil((self.capacity + surplus) * weight / FULL))
 
 
 def view_of(manifest: Manifest) -> ServiceView:
@@ -104,6 +103,17 @@ def available(deployment: Manifest | None) -> int:
     if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
         return 0
     return min(int(status.get("availableReplicas") or 0), int(status.get("updatedReplicas") or 0))
+
+
+def surplus(autoscaler: Manifest | None) -> int:
+    """Replicas that the load alone asks for: beyond the autoscaler's lower bound, which KServe moves about.
+
+    Counting pods would not do: while a canary comes up, KServe runs more stable pods than carry the traffic.
+    """
+    if autoscaler is None:
+        return 0
+    least = int((autoscaler.get("spec") or {}).get("minReplicas") or 1)
+    return max(0, int((autoscaler.get("status") or {}).get("desiredReplicas") or 0) - least)
 
 
 def revision_of_deployment(deployment: Manifest) -> RevisionId | None:

@@ -141,7 +141,10 @@ class Controller:
         if wanted and self._objects.get(HPA, name) is None:
             labels = {SERVICE_LABEL: service["metadata"]["name"]}
             kind = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
-            self._objects.create(HPA, {**kind, "metadata": {"name": name, "labels": labels}, "spec": {}})
+            bounds = {"minReplicas": service["spec"]["predictor"]["minReplicas"]}
+            status = {"desiredReplicas": bounds["minReplicas"]}
+            body = {**kind, "metadata": {"name": name, "labels": labels}, "spec": bounds, "status": status}
+            self._objects.create(HPA, body)
 
     def _drop_others(self, service: str, wanted: set[str]) -> None:
         for each in self._objects.list(DEPLOYMENT, f"{SERVICE_LABEL}={service}"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fake_objects import Object
 
+from serving.runtime.exposition import exposition
 from serving.runtime.metrics import Metrics
 
 LIMIT_MS = 25.0
@@ -36,11 +37,12 @@ class InstantKubelet:
         self.restarts: dict[str, int] = {}
         self.silent: set[str] = set()
         self._ready: dict[str, set[str]] = {}
+        self._revisions: dict[str, str] = {}
 
     def start(self, pod: Object) -> None:
-        self.counts[pod["metadata"]["name"]] = Metrics(
-            model="paint", revision=revision_of(pod), limit_ms=LIMIT_MS
-        )
+        name = pod["metadata"]["name"]
+        self._revisions[name] = revision_of(pod)
+        self.counts[name] = self._metrics(revision_of(pod))
 
     def stop(self, name: str) -> None:
         self.counts.pop(name, None)
@@ -50,7 +52,7 @@ class InstantKubelet:
     def crash(self, name: str) -> None:
         """The container begins anew, its counters with it."""
         self.restarts[name] = self.restarts.get(name, 0) + 1
-        self.counts[name] = Metrics(model="paint", revision="", limit_ms=LIMIT_MS)
+        self.counts[name] = self._metrics(self._revisions[name])
 
     def status(self, pod: Object) -> Object:
         name, deployment = pod["metadata"]["name"], pod["metadata"]["labels"]["app"].removeprefix("isvc.")
@@ -65,14 +67,19 @@ class InstantKubelet:
         return {"conditions": condition(name in ready), "containerStatuses": [container]}
 
     def metrics(self, name: str) -> str | None:
-        return None if name in self.silent else self.counts[name].text().decode()
+        return None if name in self.silent else exposition(self.counts[name].families()).decode()
 
     def pods(self, revision: str) -> list[str]:
-        return [
-            name
-            for name, metrics in self.counts.items()
-            if f'revision="{revision}"' in metrics.text().decode()
-        ]
+        return [name for name, runs in self._revisions.items() if runs == revision and name in self.counts]
+
+    def answer(self, pod: str, status: int, took_ms: float = 1.0) -> None:
+        """Count one answer as the runtime would."""
+        self.counts[pod].meter("v2").scored(status, int(took_ms * 1e6), 1)
+
+    def _metrics(self, revision: str) -> Metrics:
+        metrics = Metrics(model="paint", revision=revision, limit_ms=LIMIT_MS)
+        metrics.meter("v2")
+        return metrics
 
 
 class ProcessKubelet:

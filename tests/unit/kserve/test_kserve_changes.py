@@ -21,7 +21,7 @@ from serving.kserve.changes import (
 )
 from serving.kserve.manifests import canary_manifest, promoted_manifest, rolled_back_manifest, stable_manifest
 from serving.kserve.spec import Arm, Scaling, Service
-from serving.kserve.view import available, readiness, shares, view_of
+from serving.kserve.view import available, readiness, shares, surplus, view_of
 
 V1 = Arm(storage_uri="s3://m/1", replicas=4, revision="paint-v1", digest="a" * 64)
 V2 = Arm(storage_uri="s3://m/2", replicas=1, name="r2", revision="paint-v2", digest="b" * 64)
@@ -32,13 +32,13 @@ def applied(manifest: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     return {**changed(manifest, spec), "metadata": metadata}
 
 
-def walk(stable: dict[str, Any], weight: int, *, stable_now: int = 4) -> list[dict[str, Any]]:
+def walk(stable: dict[str, Any], weight: int, *, surplus: int = 0) -> list[dict[str, Any]]:
     """Every object on the way from one revision to a share, pods becoming ready in between."""
     service = Service(name="paint")
     objects = [applied(stable, with_canary(stable, service, V2))]
     for _ in range(10):
         canary = view_of(objects[-1]).canary
-        spec = toward(objects[-1], weight, stable_now=stable_now, canary_now=canary.replicas if canary else 0)
+        spec = toward(objects[-1], weight, surplus=surplus, canary_now=canary.replicas if canary else 0)
         if spec is None:
             return objects
         objects.append(applied(objects[-1], spec))
@@ -88,12 +88,12 @@ def test_pods_come_before_traffic_on_the_way_to_all_of_it(stable: dict[str, Any]
 def test_traffic_waits_for_every_pod(shared: dict[str, Any]) -> None:
     grown = applied(shared, scaled(shared, 4))
 
-    assert toward(grown, 100, stable_now=4, canary_now=3) is None
-    assert toward(grown, 100, stable_now=4, canary_now=4) == weighed(grown, 100)
+    assert toward(grown, 100, surplus=0, canary_now=3) is None
+    assert toward(grown, 100, surplus=0, canary_now=4) == weighed(grown, 100)
 
 
 def test_a_smaller_share_waits_for_nothing(shared: dict[str, Any]) -> None:
-    spec = toward(shared, 1, stable_now=4, canary_now=0)
+    spec = toward(shared, 1, surplus=0, canary_now=0)
 
     assert spec == weighed(shared, 1)
 
@@ -106,20 +106,19 @@ def test_each_object_on_the_way_keeps_the_capacity_that_carries_the_traffic(
     arm = V1.model_copy(update={"replicas": capacity})
     stable = stable_manifest(Service(name="paint", scaling=Scaling(max_replicas=20)), arm)
     stable["metadata"]["generation"] = 1
-    stable_now = capacity + grown
 
-    objects = walk(stable, weight, stable_now=stable_now)
+    objects = walk(stable, weight, surplus=grown)
     for before, each in zip([stable, *objects], objects, strict=False):
         view = view_of(each)
         assert view.canary is not None
         # KServe runs minReplicas minus the canary's ready replicas: never fewer than before the rollout.
         assert view.stable.replicas - view.canary.replicas == capacity
-        assert view.canary.replicas >= math.ceil(stable_now * view.weight / 100)
+        assert view.canary.replicas >= math.ceil((capacity + grown) * view.weight / 100)
         assert patch_to(before, each["spec"])
 
 
 def test_the_autoscalers_pods_are_carried_over_too(shared: dict[str, Any]) -> None:
-    spec = toward(shared, 50, stable_now=7, canary_now=1)
+    spec = toward(shared, 50, surplus=3, canary_now=1)
 
     assert spec is not None
     assert spec["canary"][0]["predictor"]["minReplicas"] == 4  # half of the seven that carry the traffic now
@@ -208,6 +207,19 @@ def deployment(generation: int = 2, **status: int) -> dict[str, Any]:
 )
 def test_a_replica_counts_once_it_serves_the_newest_template(found, expected: int) -> None:
     assert available(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("autoscaler", "expected"),
+    [
+        pytest.param(None, 0, id="none"),
+        pytest.param({"spec": {"minReplicas": 4}, "status": {"desiredReplicas": 4}}, 0, id="at-its-bound"),
+        pytest.param({"spec": {"minReplicas": 4}, "status": {"desiredReplicas": 7}}, 3, id="under-load"),
+        pytest.param({"spec": {"minReplicas": 4}}, 0, id="not-looked-yet"),
+    ],
+)
+def test_what_the_load_asks_for_beyond_the_bound_is_surplus(autoscaler, expected: int) -> None:
+    assert surplus(autoscaler) == expected
 
 
 def test_a_pod_that_cannot_start_says_why(shared: dict[str, Any]) -> None:

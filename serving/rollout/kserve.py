@@ -1,0 +1,292 @@
+"""The target on a cluster: KServe's Standard mode, a canary in `spec.canary`, shares in the HTTPRoute.
+
+The cluster's objects are the only memory. Which revision a predictor runs stands in its label, so that
+another process, or another machine, goes on where this one was killed.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from modelway.bundle.bundle import Bundle
+from modelway.errors import ConfigError, NotReadyError, TransientError, TransitionError
+from serving.gateway.files import get, put
+from serving.kserve.access import Access
+from serving.kserve.admission import require_new, require_room, require_same
+from serving.kserve.changes import next_name, require_whole, rolled_back, toward, with_canary
+from serving.kserve.client import Cluster, Kind
+from serving.kserve.counting import count
+from serving.kserve.manifests import stable_manifest
+from serving.kserve.places import Places
+from serving.kserve.runtimes import HTTP_PORT
+from serving.kserve.spec import FULL, Arm, Manifest, Mode, Service
+from serving.kserve.storage import storage_uri, upload
+from serving.kserve.view import ServiceView, readiness, view_of
+from serving.kserve.waiting import until
+from serving.rollout.counters import Ledger
+from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
+
+logger = logging.getLogger(__name__)
+
+
+class KServeTarget:
+    """Implements `Target` by patching one InferenceService and reading what came of it.
+
+    What `deploy`, `route` and `retire` ask for and the cluster cannot take now - it does not answer, or
+    somebody changed the object meanwhile - is logged, and asked for again at the next look; the plan's
+    deadlines end that.
+    """
+
+    def __init__(self, cluster: Cluster, service: Service, places: Places) -> None:
+        """Name the service; asks the cluster nothing yet.
+
+        Raises:
+            ConfigError: The service is in Knative mode.
+        """
+        if service.mode is not Mode.STANDARD:
+            raise ConfigError(
+                f"service {service.name} is in {service.mode.value} mode",
+                expected="Standard mode: its canaries are Deployments whose pods can be judged one by one",
+                remedy="set `mode: Standard`; Knative's canaryTrafficPercent can be rendered, not driven",
+            )
+        self._service, self._places = service, places
+        self._access = Access(cluster, service.name)
+
+    @property
+    def root(self) -> Path:
+        """Folder of `rollouts/` on this machine."""
+        return self._places.root
+
+    @property
+    def prediction_log_folder(self) -> Path:
+        """Where the pods' prediction log can be read.
+
+        Raises:
+            ConfigError: It is not collected.
+        """
+        return self._places.required_predictions()
+
+    @property
+    def running(self) -> bool:
+        """The InferenceService exists."""
+        return self._access.manifest() is not None
+
+    @property
+    def gateway_url(self) -> str:
+        """Where clients send their requests.
+
+        Raises:
+            NotRunningError: There is no such service, or KServe has not given it a URL.
+        """
+        return self._places.gateway_url or self._access.url()
+
+    def live(self) -> Revision:
+        """The revision that has all traffic.
+
+        Raises:
+            NotRunningError: There is no such service.
+            TransitionError: Traffic is shared, or what the gateway does is not known.
+        """
+        view, weights = view_of(self._access.required()), self._access.weights() or {}
+        arm = next((arm for arm in view.arms if weights.get(arm.revision) == FULL), None)
+        if arm is None:
+            raise TransitionError(
+                f"no revision of {self._service.name} has all traffic: {weights or 'no route is in effect'}",
+                expected="one live revision",
+                remedy="finish the rollout that is under way, or wait for the gateway",
+            )
+        bundle = self._places.bundles / arm.digest
+        verify_key = self._places.verify_key
+        return Revision(id=arm.revision, bundle=bundle, digest=arm.digest, verify_key=verify_key)
+
+    def serve(self, revision: Revision, *, replicas: int = 1, limit_s: float = 600.0) -> str:
+        """Give one revision all traffic without a judge, and let the other go. Returns the service's URL.
+
+        Raises:
+            NotReadyError: Its pods did not become ready; traffic stayed where it was.
+            TransitionError: Another canary stands beside the stable revision.
+        """
+        try:
+            until(lambda: self._complete(revision, replicas), limit_s, f"revision {revision.id}")
+        except NotReadyError:
+            self._withdraw(revision.id)
+            raise
+        until(lambda: self._has_all(revision.id), limit_s, "the new routes")
+        self.promote(revision.id, limit_s=limit_s)
+        return self.gateway_url
+
+    def deploy(self, revision: Revision, *, replicas: int) -> None:
+        """Upload the bundle and ask for pods; the first revision of a service gets its traffic at once.
+
+        Raises:
+            ConfigError: The name already stands for another bundle, or the cluster refuses the object.
+            TransitionError: Another canary stands beside the stable revision.
+            BundleRejectedError: The bundle does not verify.
+            StorageError: It cannot be uploaded.
+        """
+        self._ask("deploy", lambda: self._deploy(revision, replicas))
+
+    def ready(self, revision: RevisionId) -> Readiness | None:
+        """How many pods are available, by the Deployment; restarts and the last problem, by the pods."""
+        manifest = self._access.manifest()
+        view = view_of(manifest) if manifest else None
+        arm = view.arm(revision) if view else None
+        if view is None or arm is None:
+            return None
+        wanted = view.capacity if arm == view.stable else arm.replicas
+        return readiness(arm, wanted, self._access.deployment(arm), self._access.pods(arm))
+
+    def route(self, weights: Mapping[RevisionId, int], *, mirror: RevisionId | None = None) -> None:
+        """Go one step towards the shares: pods first, traffic once they are ready. Call until in effect.
+
+        Raises:
+            ConfigError: A mirror is asked for, or a share for a revision that is not deployed.
+        """
+        if mirror is not None:
+            raise ConfigError(
+                f"mirror traffic to {mirror}: KServe's controller writes the HTTPRoute and knows no mirror",
+                expected="a rollout without a shadow step",
+                remedy="leave --shadow out; the first step is 5 % of live traffic",
+            )
+        self._ask("route", lambda: self._route(weights))
+
+    def routing(self) -> Routing | None:
+        """The shares that the HTTPRoute has."""
+        weights = self._access.weights()
+        return None if weights is None else Routing(weights=weights)
+
+    def observe(self, window: Window) -> Mapping[RevisionId, Observations]:
+        """Counts since the window opened, from each pod's `/metrics` through the API server."""
+        manifest = self._access.manifest()
+        if manifest is None:
+            return {}
+        pods = {arm.revision: self._access.pods(arm) for arm in view_of(manifest).arms}
+        path = self.root / "rollouts" / "windows" / f"{window.id}.json"
+        ledger, seen = count(pods, get(path, Ledger), self._scrape)
+        put(path, ledger.model_dump_json())
+        return seen
+
+    def retire(self, revision: RevisionId) -> None:
+        """Take the canary away; or the stable revision, once the canary has all traffic: by promoting that.
+
+        Raises:
+            ConfigError: It still has traffic.
+        """
+        self._ask("retire", lambda: self._retire(revision))
+
+    def promote(self, revision: RevisionId, *, limit_s: float = 120.0) -> None:
+        """Make the canary that has all traffic the stable revision, in one patch; its pods stay.
+
+        Waits until the old one is gone and deletes what KServe leaves of it, the autoscaler. Repeatable.
+
+        Raises:
+            TransitionError: It does not have all traffic.
+            NotReadyError: The old revision was not gone in time.
+        """
+        until(lambda: self._access.promote(revision), limit_s, f"the promotion of {revision}")
+
+    def _deploy(self, revision: Revision, replicas: int) -> None:
+        manifest = self._access.manifest()
+        if manifest is None:
+            self._create(revision, replicas)
+            return
+        view = view_of(manifest)
+        arm = view.arm(revision.id)
+        if arm is not None:
+            require_same(arm, revision)
+        elif view.canary is not None and view.weight == FULL:
+            self._access.promote(view.canary.revision)  # its rollout ended before it could; then ask again
+        else:
+            self._add(manifest, view, revision, replicas)
+
+    def _add(self, manifest: Manifest, view: ServiceView, revision: Revision, replicas: int) -> None:
+        require_room(view)
+        require_new(view, revision)
+        self._upload(revision)
+        arm = self._arm(revision, replicas, next_name(manifest))
+        self._access.patch(manifest, with_canary(manifest, self._service, arm))
+
+    def _create(self, revision: Revision, replicas: int) -> None:
+        manifest = stable_manifest(self._service, self._arm(revision, replicas, None))
+        require_whole(manifest)
+        self._upload(revision)
+        self._access.cluster.create(Kind.INFERENCE_SERVICE, manifest)
+
+    def _arm(self, revision: Revision, replicas: int, name: str | None) -> Arm:
+        uri = storage_uri(self._places.storage, self._service.name, revision.digest)
+        return Arm(
+            storage_uri=uri, replicas=replicas, name=name, revision=revision.id, digest=revision.digest
+        )
+
+    def _upload(self, revision: Revision) -> None:
+        bundle = Bundle.open(revision.bundle, verify_key=revision.verify_key)
+        if (bundle.digest, bundle.signature.model_name) != (revision.digest, self._service.name):
+            raise ConfigError(
+                f"{revision.bundle} holds {bundle.signature.model_name} {bundle.digest[:12]}",
+                expected=f"{self._service.name} {revision.digest[:12]}",
+                remedy="name the bundle's own service and digest",
+            )
+        upload(bundle, self._places.storage)
+
+    def _route(self, weights: Mapping[RevisionId, int]) -> None:
+        manifest = self._access.required()
+        view = view_of(manifest)
+        unknown = sorted(name for name, weight in weights.items() if weight and view.arm(name) is None)
+        if unknown:
+            raise ConfigError(
+                f"a share for {', '.join(unknown)}",
+                expected=f"shares for {' and '.join(arm.revision for arm in view.arms)}",
+                remedy="deploy the revision first",
+            )
+        if view.canary is None:
+            return
+        weight = weights.get(view.canary.revision, 0)
+        if weight == 0 and view.weight:
+            self._access.patch(manifest, rolled_back(manifest))
+            return
+        surplus, canary_now = self._access.surplus(view.stable), self._access.available(view.canary)
+        spec = toward(manifest, weight, surplus=surplus, canary_now=canary_now)
+        if spec is not None:
+            self._access.patch(manifest, spec)
+
+    def _retire(self, revision: RevisionId) -> None:
+        manifest = self._access.manifest()
+        view = view_of(manifest) if manifest else None
+        if manifest is None or view is None or view.arm(revision) is None:
+            return
+        if view.canary is not None and revision == view.stable.revision and view.weight == FULL:
+            self._access.promote(view.canary.revision)
+            return
+        if view.canary is None or revision != view.canary.revision or view.weight:
+            raise ConfigError(
+                f"revision {revision} still has traffic",
+                expected="a revision without any",
+                remedy="route its traffic elsewhere first",
+            )
+        self._access.patch(manifest, rolled_back(manifest))
+
+    def _scrape(self, pod: Manifest) -> str | None:
+        return self._access.cluster.pod_text(pod["metadata"]["name"], HTTP_PORT, "/metrics")
+
+    def _withdraw(self, revision: RevisionId) -> None:
+        view = view_of(self._access.required())
+        if view.canary is not None and view.canary.revision == revision and not view.weight:
+            self.retire(revision)
+
+    def _complete(self, revision: Revision, replicas: int) -> bool:
+        self.deploy(revision, replicas=replicas)
+        found = self.ready(revision.id)
+        return found is not None and found.complete
+
+    def _has_all(self, revision: RevisionId) -> bool:
+        weights = self._access.weights()
+        if weights is not None and weights.get(revision) == FULL:
+            return True
+        self.route({revision: FULL})
+        return False
+
+    def _ask(self, what: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except TransientError as error:
+            logger.warning("%s %s is asked for again: %s", what, self._service.name, error.found)
