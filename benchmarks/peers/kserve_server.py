@@ -22,10 +22,10 @@ class Graph(Model):  # type: ignore[misc] - kserve publishes no types
         self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self.ready = True
 
-    async def predict(
+    def predict(
         self, payload: InferRequest, headers: Any = None, response_headers: Any = None
     ) -> InferResponse:
-        """Score the matrix; a coroutine, because KServe would move a plain method to a thread."""
+        """Score the matrix; KServe calls it on its event loop, coroutine or not."""
         del headers, response_headers
         probability = self._session.run(["probability"], {"features": payload.inputs[0].as_numpy()})[0]
         output = InferOutput("probability", list(probability.shape), "FP32")
