@@ -1,8 +1,8 @@
 """How a model wants to be served: what belongs to the model and not to the place it runs in."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelway.contract import Frozen
 
@@ -58,3 +58,14 @@ class ServingPolicy(Frozen):
     """From a request's head; a request may ask for less. Later than that is answered 504."""
     masked: dict[str, Literal["drop", "hash"]] = Field(default_factory=dict)
     """Columns that the prediction log does not keep as they are."""
+
+    @model_validator(mode="after")
+    def _rule_is_there(self) -> Self:
+        wished = self.by_key and "fallback" in {
+            self.by_key.missing,
+            self.by_key.stale,
+            self.by_key.entity_missing,
+        }
+        if wished and self.fallback is None:
+            raise ValueError("`by_key` asks for the fallback rule, and `fallback` names none")
+        return self

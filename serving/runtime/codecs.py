@@ -6,6 +6,7 @@ import numpy as np
 
 from modelway.bundle.signature import Signature
 from serving.runtime.columns import Columns
+from serving.runtime.notes import noted_v2
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.problems import RequestError, shown
 from serving.runtime.reply import V2Reply, error_body, v1_body

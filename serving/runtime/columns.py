@@ -140,6 +140,10 @@ class Columns:
             )
         return at
 
+    def names_in(self, given: Collection[str]) -> bool:
+        """Whether every column is there."""
+        return all(name in given for name in self.names)
+
     def left_to_store(self, given: Collection[str], *, keyed: bool) -> bool:
         """Whether a request that brings only these columns can be scored with the online store's."""
         return keyed and all(name in given or name in self.stored for name in self.names)

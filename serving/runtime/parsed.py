@@ -42,7 +42,7 @@ class Parsed(msgspec.Struct, gc=False):
     outputs: tuple[str, ...] | None = None
     """Names of the outputs asked for; None means all."""
     by_key: dict[str, list[Any]] | None = None
-    """Columns that came with a request by key, not yet numbers; `values` is empty until the store has answered."""
+    """Columns that came with a request by key, not yet numbers; `values` is empty until the store answers."""
     stored: Stored | None = None
     """What came from the online store; None for a request that brought its features."""
     fallbacks: dict[int, str] | None = None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelway.bundle.bundle import Bundle
+from serving.runtime.origins import Origins
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.prediction_log import Entry, Writer
 
@@ -18,6 +19,10 @@ def parquet_writer(bundle: Bundle, revision: str) -> Callable[[], Writer]:
 
     Columns: `_request_id`, `_row` (within the request), `_entity_id`, `_event_time`, `_received_at`,
     `_model`, `_revision`, `_bundle`, `_probability`, then one float32 column per input as the graph saw it.
+
+    A model with a fallback rule has `_fallback`: why the rule answered, null where the model did. One that is
+    asked by key has `_features_from`, `request` or `store`, and for each feature view `_at_<view>`: when the
+    stored values were true, null where none were used.
     """
 
     def make() -> Writer:
@@ -25,10 +30,11 @@ def parquet_writer(bundle: Bundle, revision: str) -> Callable[[], Writer]:
         import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
         names, process = bundle.signature.names, os.urandom(6).hex()
+        origins = Origins(bundle)
         constants = {"_model": bundle.signature.model_name, "_revision": revision, "_bundle": bundle.digest}
 
         def fill(sink: Any, entries: Sequence[Entry]) -> None:
-            table = _table(_Arrays(pa), entries, names, constants, process)
+            table = _table(Arrays(pa), entries, names, constants, process, origins)
             # a dictionary of unique ids and floats costs twice the time and half again the space
             with pq.ParquetWriter(
                 sink, table.schema, compression="zstd", use_dictionary=list(constants)
@@ -52,7 +58,7 @@ def _example(width: int) -> Entry:
     return Entry(request, 0, np.float32(0), bytes(4 * width))
 
 
-class _Arrays:
+class Arrays:
     """Arrow arrays from buffers.
 
     `pa.array`, and `pq.write_table` on a Python file, import pandas where there is one: a second, and
@@ -75,6 +81,13 @@ class _Arrays:
         buffers = [known, np.concatenate([np.zeros(1, np.int32), ends]), b"".join(encoded)]
         return self._joined(len(encoded), buffers)
 
+    def moments(self, values: Sequence[int | None]) -> Any:
+        """Microseconds since 1970 UTC, None for null."""
+        known = np.packbits([value is not None for value in values], bitorder="little")
+        numbers = np.array([value or 0 for value in values], dtype=np.int64)
+        held = [self.pa.py_buffer(known), self.pa.py_buffer(numbers)]
+        return self.pa.Array.from_buffers(self.moment, len(values), held)
+
     def constant(self, value: str, rows: int) -> Any:
         """The same string in every row."""
         encoded = value.encode()
@@ -86,12 +99,13 @@ class _Arrays:
         return self.pa.Array.from_buffers(self.pa.string(), rows, held)
 
 
-def _table(
-    arrays: _Arrays,
+def _table(  # noqa: PLR0913, PLR0917 - a table joins what every part of it comes from
+    arrays: Arrays,
     entries: Sequence[Entry],
     names: Sequence[str],
     constants: Mapping[str, str],
     process: str,
+    origins: Origins,
 ) -> Any:
     pa, counts = arrays.pa, np.array([entry.request.rows for entry in entries])
     rows = int(counts.sum())
@@ -105,6 +119,7 @@ def _table(
     }
     columns |= {name: arrays.constant(value, rows) for name, value in constants.items()}
     columns["_probability"] = arrays.of(pa.float32(), _floats(entry.probabilities for entry in entries))
+    columns |= origins.columns(arrays, entries)
     features = np.asfortranarray(_floats(entry.features for entry in entries).reshape(rows, len(names)))
     columns |= {name: arrays.of(pa.float32(), features[:, at]) for at, name in enumerate(names)}
     return pa.table(columns)

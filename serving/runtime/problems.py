@@ -19,12 +19,28 @@ class RequestError(Exception):
         self.status = status
 
 
+class ExpiredError(RequestError):
+    """The time that its client or the model's policy gives it was over before it was scored: 504."""
+
+    def __init__(self) -> None:
+        """It is the same for all."""
+        super().__init__("its time was over before it could be scored; ask again, or allow more", status=504)
+
+
 class ModelFailureError(Exception):
     """The model raised, or gave something that is no probability."""
 
 
 class InvalidOutputError(ModelFailureError):
     """The graph ran and its answer is no probability: a fault of the model, whoever asks."""
+
+
+class StoreError(ModelFailureError):
+    """The online store could not give the features that a request by key needs."""
+
+
+class KeyRefusedError(RequestError):
+    """The store does not know a key or what belongs to it, or knew it too long ago: 404 or 409."""
 
 
 _SHOWN_CHARS = 60

@@ -48,10 +48,32 @@ class Rows:
         Raises:
             RequestError: One is no row of this model; the message says which and why.
         """
-        rows = [self._row(instance, f"{called}[{at}]") for at, instance in enumerate(instances)]
-        parsed = self._scored(rows)
+        if self._columns.stored and self._left_to_store(instances):
+            parsed = self._by_key(instances, called)
+        else:
+            rows = [self._row(instance, f"{called}[{at}]") for at, instance in enumerate(instances)]
+            parsed = self._scored(rows)
         self._remember(parsed, instances)
         return parsed
+
+    def _left_to_store(self, instances: Sequence[Any]) -> bool:
+        """Whether they are objects by name, each with its key, that leave out what the online store has."""
+        columns = self._columns
+        by_name = [instance for instance in instances if isinstance(instance, dict)]
+        if len(by_name) < len(instances) or all(columns.names_in(instance) for instance in by_name):
+            return False
+        return all(columns.left_to_store(instance, keyed=columns.key in instance) for instance in by_name)
+
+    def _by_key(self, instances: Sequence[Mapping[str, Any]], called: str) -> Parsed:
+        names = [name for name in instances[0] if not self._columns.is_log_only(name)]
+        for name in names:
+            self._columns.position(name)
+        for at, instance in enumerate(instances):
+            if instance.keys() != instances[0].keys():
+                raise RequestError(f"{called}[{at}] must hold the same columns as {called}[0]")
+            if not all(isinstance(instance[name], _SCALARS) for name in names):
+                raise RequestError(f"{called}[{at}] must hold numbers, strings, booleans or null")
+        return Parsed(len(instances), [], by_key={name: [row[name] for row in instances] for name in names})
 
     def _row(self, instance: Any, where: str) -> Sequence[Any]:
         if isinstance(instance, dict):
