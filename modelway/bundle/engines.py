@@ -54,6 +54,8 @@ class EngineFingerprint(Frozen):
     """Of the bundle's model.onnx."""
     network_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the graph that was compiled: trees in tensor form, products in the precision."""
+    limit: float = Field(gt=0)
+    """Largest |probability difference| to the bundle's graph; a server holds the engine to it, too."""
 
     @property
     def id(self) -> str:

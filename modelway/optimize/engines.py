@@ -129,6 +129,7 @@ def make_engine(bundle: Bundle, network: Network, targets: Targets, arch: str, c
         profile=targets.profile,
         graph_sha256=bundle.manifest.files[MODEL_FILE].sha256,
         network_sha256=hashlib.sha256(network.content).hexdigest(),
+        limit=targets.limit,
     )
     built = stored.get(
         fingerprint,

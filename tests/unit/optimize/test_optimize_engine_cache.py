@@ -16,6 +16,7 @@ def fingerprint(**more):
         "profile": Profile(),
         "graph_sha256": "0" * 64,
         "network_sha256": "1" * 64,
+        "limit": 1e-4,
     }
     return EngineFingerprint(**said | more)
 
@@ -30,6 +31,7 @@ def fingerprint(**more):
         {"profile": Profile(max_rows=64)},
         {"graph_sha256": "2" * 64},
         {"network_sha256": "2" * 64},
+        {"limit": 1e-3},
     ],
     ids=lambda other: next(iter(other)),
 )

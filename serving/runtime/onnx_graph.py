@@ -1,0 +1,104 @@
+"""The bundle's graph in ONNX Runtime on one core: what every machine can run."""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from modelway.bundle.bundle import MODEL_FILE
+from modelway.bundle.manifest import rejected
+from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
+from serving.runtime.parsed import Matrix
+from serving.runtime.problems import ModelFailureError
+
+PROVIDERS = ["CPUExecutionProvider"]
+
+
+class OnnxGraph:
+    """One session; threads may share `run`, but only one at a time may use the row."""
+
+    platform = "onnxruntime"
+
+    def __init__(self, content: bytes, width: int) -> None:
+        """Load it.
+
+        Args:
+            content: The verified graph.
+            width: Columns that the signature names.
+
+        Raises:
+            BundleRejectedError: It cannot be loaded or does not take and give what the signature says.
+        """
+        self._session = _session(content)
+        _check_graph(self._session, width)
+        self.row, self.output = np.zeros((1, width), np.float32), np.zeros(1, np.float32)
+        self._binding = _bound(self._session, self.row, self.output)
+
+    def run(self, matrix: Matrix) -> Matrix:
+        """Answers for float32 rows (n, F).
+
+        Raises:
+            ModelFailureError: The graph failed.
+        """
+        try:
+            return np.asarray(self._session.run([GRAPH_OUTPUT], {GRAPH_INPUT: matrix})[0], dtype=np.float32)
+        except Exception as error:  # ONNX Runtime's exceptions share no base but this one
+            raise ModelFailureError(f"the graph failed: {error}") from error
+
+    def run_row(self) -> None:
+        """Score what lies in `row` into `output`.
+
+        Raises:
+            ModelFailureError: The graph failed.
+        """
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:  # as above
+            raise ModelFailureError(f"the graph failed: {error}") from error
+
+
+def _session(graph: bytes) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # one core a process; a pool's hand-over costs more than a row
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(graph, options, providers=PROVIDERS)
+    except Exception as error:  # ONNX Runtime's exceptions share no base but this one
+        raise rejected(MODEL_FILE, f"cannot be loaded: {error}") from error
+    if session.get_providers() != PROVIDERS:  # it would replace one it does not have, with a warning at most
+        raise rejected(MODEL_FILE, f"would run on {session.get_providers()}, not on {PROVIDERS}")
+    return session
+
+
+def _check_graph(session: Any, width: int) -> None:
+    inputs = {node.name: node for node in session.get_inputs()}
+    outputs = {node.name: node for node in session.get_outputs()}
+    if set(inputs) != {GRAPH_INPUT} or inputs[GRAPH_INPUT].type != "tensor(float)":
+        raise rejected(MODEL_FILE, f"must take one float input {GRAPH_INPUT!r}, takes {sorted(inputs)}")
+    shape = inputs[GRAPH_INPUT].shape
+    fixed = isinstance(shape[0], int) if shape else True
+    if len(shape) != 2 or fixed or (isinstance(shape[1], int) and shape[1] != width):  # noqa: PLR2004 - a matrix
+        raise rejected(MODEL_FILE, f"must take shape [rows, {width}], takes {shape}")
+    if GRAPH_OUTPUT not in outputs or outputs[GRAPH_OUTPUT].type != "tensor(float)":
+        raise rejected(MODEL_FILE, f"must give a float output {GRAPH_OUTPUT!r}, gives {sorted(outputs)}")
+
+
+def _bound(session: Any, row: Matrix, output: Matrix) -> Any:
+    """Tie the graph to two arrays of ours: 3 µs less a row than feeding and fetching."""
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(GRAPH_INPUT, ort.OrtValue.ortvalue_from_numpy(row))
+    shape = _answer_shape(session, row)
+    binding.bind_ortvalue_output(GRAPH_OUTPUT, ort.OrtValue.ortvalue_from_numpy(output.reshape(shape)))
+    return binding
+
+
+def _answer_shape(session: Any, row: Matrix) -> tuple[int, ...]:
+    """Shape of the answer to one row: (1,), or (1, 1) from some converters."""
+    try:
+        answer = np.asarray(session.run([GRAPH_OUTPUT], {GRAPH_INPUT: row})[0])
+    except Exception as error:  # as above
+        raise rejected(MODEL_FILE, f"cannot be run: {error}") from error
+    if answer.size != 1:
+        raise rejected(MODEL_FILE, f"gives {answer.size} answers for 1 row")
+    return answer.shape
