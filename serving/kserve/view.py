@@ -11,6 +11,9 @@ from modelway.errors import ConfigError
 from serving.kserve.spec import DIGEST_ANNOTATION, FULL, REVISION_LABEL, Manifest, deployment_name
 from serving.rollout.target import Readiness, RevisionId
 
+_EVERYDAY = frozenset({"", "PodInitializing", "ContainerCreating", "Completed"})
+"""Reasons for which a container does not run that are no problem."""
+
 
 class ArmView(Frozen):
     """One predictor of ours, as the object says it."""
@@ -172,19 +175,26 @@ def _containers(pod: Manifest) -> list[Mapping[str, Any]]:
 
 
 def _problems(pod: Manifest) -> list[str]:
-    found = []
-    for status in _containers(pod):
-        ended = (status.get("lastState") or {}).get("terminated") or {}
-        waiting = (status.get("state") or {}).get("waiting") or {}
-        for each in (ended, waiting):
-            reason, message = each.get("reason", ""), str(each.get("message", "")).strip()
-            if reason not in {"", "PodInitializing", "ContainerCreating", "Completed"}:
-                found.append(
-                    f"{status.get('name')}: {reason} {message.splitlines()[-1] if message else ''}".strip()
-                )
+    stopped = [text for status in _containers(pod) for text in _why_not_running(status)]
     unplaced = [
         f"{condition.get('reason')}: {condition.get('message')}"
         for condition in (pod.get("status") or {}).get("conditions") or []
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
     ]
-    return found + unplaced
+    return stopped + unplaced
+
+
+def _why_not_running(status: Mapping[str, Any]) -> list[str]:
+    ended = (status.get("lastState") or {}).get("terminated") or {}
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    return [
+        f"{status.get('name')}: {each['reason']} {_told(str(each.get('message') or ''))}".strip()
+        for each in (waiting, ended)
+        if each.get("reason", "") not in _EVERYDAY
+    ]
+
+
+def _told(message: str) -> str:
+    """The line that says what went wrong: our programs begin it with `error:`; of others, the last."""
+    lines = message.strip().splitlines()
+    return next((line for line in lines if line.startswith("error:")), lines[-1] if lines else "")
