@@ -7,9 +7,10 @@ thread. Scorers wrap each other: what a model does not need is not in its chain,
 wants to see the answer hands a `Wrapped` exchange on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -43,6 +44,9 @@ class Codec(Protocol):
 
     def refusal(self, status: int, message: str) -> tuple[Headers, bytes]:
         """The answer to a request that is not answered."""
+
+    def noted(self, headers: Headers, body: bytes, notes: Mapping[str, str | float]) -> tuple[Headers, bytes]:
+        """An answer with notes beside its numbers; unchanged where the protocol has no place for them."""
 
 
 class Route:
@@ -81,10 +85,14 @@ class Exchange(msgspec.Struct, gc=False):
         """How it was asked and is answered."""
         return self.route.codec
 
+    def announce(self, name: str, value: str) -> None:
+        """Give its answer one more header."""
+        self.respond = partial(_with_header, self.respond, (name, value))
+
     def begin(self) -> None:
         """Say that it waits no longer: it is scored now. Called by whoever let it wait."""
         if self.marks is not None:
-            self.marks.scoring_ns = perf_counter_ns()
+            self.marks.scoring()
 
     def finish(self, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
         """Answer it.
@@ -95,8 +103,10 @@ class Exchange(msgspec.Struct, gc=False):
         """
         route, parsed = self.route, self.parsed
         if self.marks is not None:
-            self.marks.scored_ns = perf_counter_ns()
+            self.marks.scored()
         headers, body = route.encode(parsed, probabilities)
+        if self.marks is not None:  # after `encode`, which would send an id back that the client did not send
+            parsed.request_id = parsed.request_id or self.marks.request_id
         if route.remember is not None:
             route.remember(parsed, probabilities, features)
         route.scored(200, perf_counter_ns() - self.start_ns, parsed.rows)
@@ -110,7 +120,19 @@ class Exchange(msgspec.Struct, gc=False):
 class Wrapped(Exchange, gc=False):
     """An exchange whose answer someone on the way wants to see; overrides `finish`, `fail` or both."""
 
-    outer: Exchange = None  # type: ignore[assignment]  # fields after defaults need one; `wrapping` always sets it
+    outer: Exchange = None  # type: ignore[assignment]  # fields after defaults need one; `around` always sets it
+
+    @classmethod
+    def around(cls, outer: Exchange, **own: Any) -> Self:
+        """Wrap an exchange; `own` are the fields of the class that wraps."""
+        marks, deadline_ns = outer.marks, outer.deadline_ns
+        return cls(
+            outer.route, outer.parsed, outer.respond, outer.start_ns, deadline_ns, marks, outer=outer, **own
+        )
+
+    def announce(self, name: str, value: str) -> None:
+        """Hand it outwards."""
+        self.outer.announce(name, value)
 
     def begin(self) -> None:
         """Hand it outwards."""
@@ -123,6 +145,12 @@ class Wrapped(Exchange, gc=False):
     def fail(self, error: Exception) -> None:
         """Hand it outwards."""
         self.outer.fail(error)
+
+
+def _with_header(
+    respond: Respond, header: tuple[str, str], status: int, headers: Headers, body: bytes
+) -> None:
+    respond(status, [*headers, header], body)
 
 
 Scorer = Callable[[Exchange], None]

@@ -7,20 +7,25 @@ from time import perf_counter_ns
 import numpy as np
 
 from modelway.bundle.bundle import Bundle
+from serving.runtime.chain import Stage, chain
 from serving.runtime.codecs import V1Json, V2Json
 from serving.runtime.columns import Columns
+from serving.runtime.deadlines import Deadlines
 from serving.runtime.exchange import Codec, Exchange, Route, Scorer, direct
 from serving.runtime.exposition import Family
 from serving.runtime.journal import journal
+from serving.runtime.keyed import key_reader
+from serving.runtime.marks import marks_of
 from serving.runtime.metrics import Metrics
 from serving.runtime.model import Model
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.prediction_log import Entry, PredictionLog
-from serving.runtime.problems import InvalidOutputError, ModelFailureError, RequestError
+from serving.runtime.problems import ExpiredError, InvalidOutputError, ModelFailureError, RequestError
+from serving.runtime.settings import Settings
 from serving.runtime.transport import Head, Respond
 
 SLOW_ROW_US = 1000.0
-"""A graph that takes longer for one row is always run on the second thread."""
+"""A graph that takes longer for one row is always batched, which takes it off the thread of the probes."""
 
 Handler = Callable[[Head, bytes, Respond, int], None]
 """Head, body, how to answer, `perf_counter_ns` of the head."""
@@ -29,24 +34,52 @@ Handler = Callable[[Head, bytes, Respond, int], None]
 class Served:
     """What every protocol calls. Ready once it was warmed up."""
 
-    def __init__(self, bundle: Bundle, revision: str, model: Model, log: PredictionLog | None = None) -> None:
-        """Join the parts; not ready until `ready` is set."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        revision: str,
+        model: Model,
+        log: PredictionLog | None = None,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
+        """Join the parts; not ready until `ready` is set.
+
+        Raises:
+            ConfigError: The settings name an online store that is none.
+        """
         signature = bundle.signature
         self.bundle, self.revision, self.model, self.log = bundle, revision, model, log
         self.name, self.ready, self.slow = signature.model_name, False, False
         self.columns = Columns(signature)
         self.metrics = Metrics(model=self.name, revision=revision, limit_ms=bundle.slo.latency_limit_ms)
         self.v2, self.v1 = V2Json(signature, revision, self.columns), V1Json(revision, self.columns)
+        self.settings = settings or Settings()
+        policy_ms = bundle.policy.deadline_ms
+        limited = policy_ms is not None or self.settings.limits.client_deadlines
+        self.deadlines = Deadlines(policy_ms) if limited else None
+        self.reader = key_reader(bundle, self.columns, self.settings.online_store)
+        self._stages: list[Stage] = []
         self.scorer: Scorer = direct(model)
         self._started_s = time.time()
 
     def warm_up(self) -> None:
-        """Pay first-run costs before the first client does, and find out how heavy the graph is."""
+        """Pay first-run costs before the first client does, find out how heavy the graph is; `compose`."""
         self.slow = self.model.warm_up().one_row_us > SLOW_ROW_US
+        self.compose()
+
+    def compose(self) -> None:
+        """Put the chain together, before `handler` is asked for one."""
+        self.scorer, self._stages = chain(self)
 
     def handler(self, codec: Codec) -> Handler:
         """What answers the requests of one protocol."""
-        route, decode, score, fail = Route(self, codec), codec.decode, self.scorer, self.fail
+        route = Route(self, codec)
+        watched = self.deadlines is not None or self.settings.observed
+        return self._watched(route, self.deadlines) if watched else self._plain(route)
+
+    def _plain(self, route: Route) -> Handler:
+        decode, score, fail = route.codec.decode, self.scorer, self.fail
 
         def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
             try:
@@ -56,11 +89,29 @@ class Served:
 
         return handle
 
+    def _watched(self, route: Route, deadlines: Deadlines | None) -> Handler:
+        """The same for requests that have a deadline or are looked at on their way."""
+        decode, score, fail = route.codec.decode, self.scorer, self.fail
+
+        def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
+            marks = marks_of(respond)
+            try:
+                deadline_ns = None if deadlines is None else deadlines.of(head, body, start_ns)
+                parsed = decode(head, body)
+                marks.decoded(parsed.rows)
+                score(Exchange(route, parsed, respond, start_ns, deadline_ns, marks))
+            except Exception as error:  # noqa: BLE001 - as above
+                fail(error, route, respond, start_ns)
+
+        return handle
+
     def fail(self, error: Exception, route: Route, respond: Respond, start_ns: int) -> None:
         """Answer a request that could not be scored: 4xx is the client's fault, 500 ours."""
         refusal = route.codec.refusal
         if isinstance(error, RequestError):
             route.meter.refused(error.status)
+            if isinstance(error, ExpiredError):
+                self.metrics.expired()
             respond(error.status, *refusal(error.status, str(error)))
             return
         journal("prediction_failed", error=str(error), kind=type(error).__name__)
@@ -76,7 +127,9 @@ class Served:
             self.log.append(Entry(parsed, time.time_ns() // 1000, probabilities, features))
 
     def close(self) -> None:
-        """Write what the log still holds."""
+        """Finish what waits in the chain, then write what the log still holds."""
+        for stage in self._stages:
+            stage.close()
         if self.log is not None:
             self.log.close()
 
@@ -85,6 +138,8 @@ class Served:
         metrics, log = self.metrics, self.log
         written, dropped = (0, 0) if log is None else (log.written_rows, log.dropped_rows)
         yield from metrics.families()
+        for stage in self._stages:
+            yield from stage.families()
         yield metrics.counters(
             "modelway_unknown_category_total",
             "Values outside a category's vocabulary, scored as missing.",

@@ -21,6 +21,8 @@ class Limits(Frozen):
     """Requests under way; more are answered 503 with Retry-After."""
     rate_rps: float | None = Field(default=None, gt=0)
     """Requests per second and client, on average; more are answered 429 with Retry-After."""
+    client_deadlines: bool = False
+    """Whether clients may set a deadline of their own for models whose policy has none."""
     burst: int = Field(default=20, ge=1)
     """Requests that a client may send at once."""
 
@@ -30,6 +32,13 @@ class Tls(Frozen):
 
     certificate: Path
     key: Path
+
+
+class AccessLog(Frozen):
+    """One JSON line a request on standard output."""
+
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Part of the requests that is written; one that failed always is."""
 
 
 class Settings(Frozen):
@@ -45,7 +54,13 @@ class Settings(Frozen):
     online_store: Path | None = None
     """SQLite file of the feature store, for requests by key."""
     traces: str | None = None
-    """OTLP endpoint of a trace collector."""
+    """OTLP endpoint of a trace collector, `http://host:4318/v1/traces`."""
+    access_log: AccessLog | None = None
+
+    @property
+    def observed(self) -> bool:
+        """Whether each request is looked at on its way: it then has an id, which its answer carries."""
+        return self.traces is not None or self.access_log is not None
 
 
 def read_settings(path: Path) -> Settings:

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.lineage import Lineage
+from modelway.bundle.policy import POLICY_FILE, ServingPolicy
 from modelway.bundle.signature import Input, Signature
 from modelway.contract import Slo
 from serving.runtime.app import App
@@ -47,7 +48,7 @@ fragile (float[N, 3] features) => (float[N] probability)
 """Raises inside ONNX Runtime unless the first column is 0."""
 
 GRAPHS = {"logistic": LOGISTIC, "echo": ECHO, "fragile": FRAGILE}
-Bundler = Callable[[str], Bundle]
+Bundler = Callable[..., Bundle]
 
 
 @pytest.fixture
@@ -74,7 +75,10 @@ def columns(signature: Signature) -> Columns:
 def bundled(tmp_path: Path, signature: Signature) -> Bundler:
     """A signed bundle around a graph of this file, or around any graph in ONNX text form."""
 
-    def make(graph: str) -> Bundle:
+    def make(
+        graph: str, policy: ServingPolicy | None = None, extras: Mapping[str, bytes] | None = None
+    ) -> Bundle:
+        asked = {} if policy is None else {POLICY_FILE: policy.model_dump_json().encode()}
         return write_bundle(
             tmp_path / "bundles",
             onnx=onnx.parser.parse_model(GRAPHS.get(graph, graph)).SerializeToString(),
@@ -90,6 +94,7 @@ def bundled(tmp_path: Path, signature: Signature) -> Bundler:
                 seed=1,
             ),
             key=Ed25519PrivateKey.from_private_bytes(bytes(32)),
+            extras={**asked, **(extras or {})},
         )
 
     return make
