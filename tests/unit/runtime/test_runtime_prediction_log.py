@@ -120,8 +120,10 @@ def test_writing_imports_no_pandas_though_it_is_installed(tmp_path: Path) -> Non
     code = """
 import sys
 from types import SimpleNamespace
+from modelway.bundle.policy import ServingPolicy
 from serving.runtime.prediction_table import parquet_writer
-bundle = SimpleNamespace(signature=SimpleNamespace(names=("a",), model_name="m"), digest="d")
+bundle = SimpleNamespace(signature=SimpleNamespace(names=("a",), model_name="m"), digest="d",
+    policy=ServingPolicy())
 parquet_writer(bundle, "r")()
 print("pyarrow" in sys.modules, "pandas" in sys.modules)
 """
