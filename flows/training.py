@@ -16,6 +16,7 @@ from steps.evaluate_candidate import evaluate_candidate
 from steps.ingest_data import ingest_data
 from steps.materialise_features import materialise_features
 from steps.pack_bundle import pack_bundle
+from steps.probe_honesty import probe_honesty
 from steps.register_model import register_model
 from steps.split_in_time import split_in_time
 from steps.train_candidates import train_candidates
@@ -53,8 +54,9 @@ def train_and_register(snapshot: Any, config: TrainingConfig) -> Any:
     splits = split_in_time(training_set)
     trained = train_candidates(snapshot, splits, config.as_of, config.trials, config.seed)
     parity = check_parity(trained, splits)
+    honesty = probe_honesty(snapshot, splits, trained, config.as_of)
     evaluation = evaluate_candidate(trained, splits)
-    verdict = decide_gates(config.use_case, evaluation, contract, parity)
+    verdict = decide_gates(config.use_case, evaluation, contract, parity, honesty)
     bundle = pack_bundle(trained, evaluation, verdict, training_set)
     version = register_model(trained, bundle, evaluation, verdict)
     require(verdict.load(), version.load().reference)

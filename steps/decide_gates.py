@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 
 @step
 def decide_gates(
-    use_case: str, evaluation: Evaluation, contract: Verdict, parity: Verdict
+    use_case: str, evaluation: Evaluation, contract: Verdict, parity: Verdict, honesty: Verdict
 ) -> Annotated[Verdict, "gate_verdict"]:
-    """Contract, parity and quality together. It never raises because a model is bad."""
-    verdict = contract & parity & gates(evaluation, load_use_case(use_case).gates)
+    """Contract, parity, honesty and quality together. It never raises because a model is bad."""
+    verdict = contract & parity & honesty & gates(evaluation, load_use_case(use_case).gates)
     logger.info("%s", verdict.summary())
     return verdict

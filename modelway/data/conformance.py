@@ -11,6 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from modelway.contract import Outcome, Reason, Verdict
+from modelway.data.declared import columns_of_features, explanations, label_columns
 from modelway.data.ingest import ingest
 from modelway.data.labels import with_label
 from modelway.data.leaks import column_powers, leak_reasons
@@ -41,10 +42,10 @@ def check_use_case(use_case: UseCase, source: str | None = None) -> Verdict:
 def declaration(use_case: UseCase) -> list[Reason]:
     """Whether what the use case says of itself fits together. Reads no data."""
     columns = {column.name: column for column in use_case.contract.columns}
-    needed = {use_case.contract.key, "event_time", "known_at", *_label_columns(use_case)}
+    needed = {use_case.contract.key, "event_time", "known_at", *label_columns(use_case)}
     clocks = {column.known_from for column in columns.values()} | {"event_time", "known_at"}
     no_clock = sorted(c for c in clocks if c in columns and columns[c].kind != "timestamp")
-    used = {name for names in _columns_of_features(use_case).values() for name in names}
+    used = {name for names in columns_of_features(use_case).values() for name in names}
     slices = {s.column for s in use_case.slices}
     entities = {view.entity for view in use_case.features.views}
     return [
@@ -85,7 +86,7 @@ def _on_rows(use_case: UseCase, store: FolderSnapshotStore, snapshot: Snapshot) 
 
 def _leaks(use_case: UseCase, labelled: pl.DataFrame, trained_on: pl.DataFrame | None) -> list[Reason]:
     """Every column of the table, used or not, and every feature that is computed from some."""
-    own = {use_case.contract.key, *_label_columns(use_case)}
+    own = {use_case.contract.key, *label_columns(use_case)}
     columns = [c.name for c in use_case.contract.columns if c.kind != "timestamp" and c.name not in own]
     powers = column_powers(labelled, columns, "label")
     if powers and trained_on is not None:
@@ -94,15 +95,8 @@ def _leaks(use_case: UseCase, labelled: pl.DataFrame, trained_on: pl.DataFrame |
     return leak_reasons(
         sorted(powers, key=lambda power: -power.roc_auc),
         forbidden=use_case.contract.forbidden,
-        explained=_explained(use_case),
+        explained=explanations(use_case),
     )
-
-
-def _explained(use_case: UseCase) -> dict[str, str]:
-    """Why a column may be strong; a feature computed from it may be so for the same reason."""
-    why = {column.name: column.strong_because for column in use_case.contract.columns}
-    computed = _columns_of_features(use_case).items()
-    return {**{name: "; ".join(filter(None, map(why.get, roots))) for name, roots in computed}, **why}
 
 
 def _ingested(snapshot: Snapshot) -> Reason:
@@ -169,18 +163,6 @@ def _time(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise TypeError(f"no time: {value!r}")
     return value
-
-
-def _label_columns(use_case: UseCase) -> list[str]:
-    rule = use_case.label
-    return [name for name in (rule.starts_at, rule.happened_at, rule.value) if name]
-
-
-def _columns_of_features(use_case: UseCase) -> dict[str, list[str]]:
-    return {
-        feature.name: pl.sql_expr(feature.sql).meta.root_names() if feature.sql else [feature.name]
-        for feature in use_case.features.row
-    }
 
 
 def _all_in(metric: str, wanted: set[str], there: set[str], where: str) -> Reason:

@@ -32,6 +32,7 @@ ARTIFACTS = {
     "split_in_time": "splits",
     "train_candidates": "trained",
     "check_parity": "parity_report",
+    "probe_honesty": "honesty_report",
     "evaluate_candidate": "evaluation",
     "decide_gates": "gate_verdict",
     "pack_bundle": "bundle",
@@ -47,7 +48,8 @@ LINEAGE = {
     "train_candidates": {"ingest_data", "split_in_time"},
     "check_parity": {"train_candidates", "split_in_time"},
     "evaluate_candidate": {"train_candidates", "split_in_time"},
-    "decide_gates": {"evaluate_candidate", "check_contract", "check_parity"},
+    "probe_honesty": {"ingest_data", "split_in_time", "train_candidates"},
+    "decide_gates": {"evaluate_candidate", "check_contract", "check_parity", "probe_honesty"},
     "pack_bundle": {"train_candidates", "evaluate_candidate", "decide_gates", "assemble_training_set"},
     "register_model": {"train_candidates", "pack_bundle", "evaluate_candidate", "decide_gates"},
 }
