@@ -1,9 +1,8 @@
-"""`python -m serving.runtime`: serve one bundle until SIGTERM."""
+"""`python -m serving.runtime`: serve one bundle, or a repository of them, until SIGTERM."""
 
 import argparse
 import gc
 import os
-import re
 import signal
 import socket
 import sys
@@ -11,18 +10,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.app import App
 from serving.runtime.journal import journal
-from serving.runtime.model import Model
-from serving.runtime.prediction_log import PredictionLog
-from serving.runtime.prediction_table import parquet_writer
+from serving.runtime.opening import Opening
+from serving.runtime.repository import REVISION, Folder, OneBundle, Repository, Source
 from serving.runtime.served import Served
 from serving.runtime.settings import Settings, read_settings
 from serving.runtime.transport import Transport, listen
 
-_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _IN_FLIGHT_WAIT_S = 10.0
 _SWITCH_INTERVAL_S = 0.0005
 """How long the log's thread may keep the interpreter from a request; Python's own 5 ms would show at p99."""
@@ -35,11 +31,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         ConfigError: A value cannot be used.
     """
     parser = argparse.ArgumentParser(prog="python -m serving.runtime", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="folder of a signed bundle")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--bundle", type=Path, help="folder of a signed bundle")
+    what.add_argument("--repository", type=Path, help="folder of <model>/<version>/, each a signed bundle")
+    parser.add_argument(
+        "--model-control", action="store_true", help="clients may load and unload: for those you trust"
+    )
     parser.add_argument(
         "--verify-key", type=Path, required=True, help="PEM of the key that must have signed it"
     )
-    parser.add_argument("--revision", required=True, help="name of this revision in answers, metrics and log")
+    parser.add_argument(
+        "--revision",
+        default="repository",
+        help="name of the revision in answers, metrics and log; versions of a repository have theirs",
+    )
     parser.add_argument(
         "--port", type=int, required=True, help="0 takes a free one; the first line of output says which"
     )
@@ -62,7 +67,13 @@ def _check(options: argparse.Namespace) -> None:
             expected="1: each process has its own metrics, and a scrape must see all of them",
             remedy="run more replicas behind the gateway",
         )
-    if not _REVISION.fullmatch(options.revision):
+    if options.bundle is not None and options.revision == "repository":
+        raise ConfigError(
+            "--bundle without --revision",
+            expected="a name for this revision in answers, metrics and log",
+            remedy="add --revision",
+        )
+    if not REVISION.fullmatch(options.revision):
         raise ConfigError(
             f"--revision {options.revision!r}",
             expected="letters, digits, dot, dash and underscore, at most 63",
@@ -84,16 +95,21 @@ def serve(options: argparse.Namespace) -> None:
     stopped = _stop_signals()
     settings = read_settings(options.settings) if options.settings else Settings()
     sock = listen(options.host, options.port)
-    bundle = Bundle.open(options.bundle, verify_key=options.verify_key)
-    log = _prediction_log(options, bundle)
-    served = Served(bundle, options.revision, Model(bundle), log)
-    served.warm_up()
-    app = App([served], settings)
+    opener = Opening(options.verify_key, settings, options.log_dir)
+    if options.repository is None:
+        models = [opener(options.bundle, options.revision)]
+        source: Source = OneBundle(models[0].name, options.revision, options.bundle)
+        repository = Repository(source, opener, control=options.model_control)
+        repository.adopt(models)
+    else:
+        repository = Repository(Folder(options.repository), opener, control=options.model_control)
+        models = list(repository.begin())
+    app = App(models, settings, repository)
     transport = Transport(sock, app)
     _settle()
     app.ready = True
     transport.start()
-    journal("ready", **_identity(bundle, options), address=_address(sock))
+    journal("ready", **_identity(models), address=_address(sock))
     os.read(stopped, 1)
     _drain(app, transport, options)
 
@@ -121,15 +137,6 @@ def _stop_signals() -> int:
     return readable
 
 
-def _prediction_log(options: argparse.Namespace, bundle: Bundle) -> PredictionLog | None:
-    if options.log_dir is None:
-        return None
-    prefix = f"{options.revision}-{os.getpid()}"
-    log = PredictionLog(options.log_dir, prefix, parquet_writer(bundle, options.revision))
-    log.start()
-    return log
-
-
 def _settle() -> None:
     """What was made so far stays: the collector need not look at it again during a request."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -137,8 +144,9 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _identity(bundle: Bundle, options: argparse.Namespace) -> dict[str, str]:
-    return {"model": bundle.signature.model_name, "revision": options.revision, "digest": bundle.digest}
+def _identity(models: Sequence[Served]) -> dict[str, str]:
+    first = models[0]
+    return {"model": first.name, "revision": first.revision, "digest": first.bundle.digest}
 
 
 def _address(sock: socket.socket) -> str:

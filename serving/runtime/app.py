@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from modelway import __version__
 from serving.runtime.codecs import headers_of
+from serving.runtime.control import INDEX, Control
 from serving.runtime.exchange import Answer
 from serving.runtime.exposition import exposition
-from serving.runtime.metadata import model_metadata
+from serving.runtime.metadata import model_metadata, server_metadata
 from serving.runtime.reply import error_body, json_body
+from serving.runtime.repository import Repository
 from serving.runtime.served import Handler, Served
 from serving.runtime.settings import Settings
 from serving.runtime.transport import Head, Respond
@@ -25,41 +26,80 @@ Get = Callable[[], Answer]
 class App:
     """The models in service behind V2 and V1 REST."""
 
-    def __init__(self, models: Sequence[Served], settings: Settings | None = None) -> None:
-        """Route to one model or more; the first one's revision names the answers that are no model's."""
+    def __init__(
+        self,
+        models: Sequence[Served],
+        settings: Settings | None = None,
+        repository: Repository | None = None,
+    ) -> None:
+        """Route to one model or more; the first one's revision names the answers that are no model's.
+
+        Of several with one name, the first one answers where no version is named.
+        """
         self.models = tuple(models)
         first, settings = self.models[0], settings or Settings()
         self.max_body_bytes = settings.limits.max_body_bytes
-        self.heavy_body_bytes = 0 if any(served.slow for served in models) else HEAVY_BODY_BYTES
+        self.heavy_body_bytes = HEAVY_BODY_BYTES
         self._first = first
+        self._open, self._unloaded = False, frozenset[str]()
+        self._logs = {served.log for served in models if served.log is not None}
+        self._control = None if repository is None else Control(repository, first.revision)
         self._json_headers = headers_of(first.revision)
         self._text_headers = headers_of(first.revision, _PLAIN)
         self._second = ThreadPoolExecutor(1, thread_name_prefix="heavy")
-        self._posts: Mapping[str, Handler] = dict(self._handlers())
-        self._gets: Mapping[str, Get] = {**self._server_documents(), **dict(self._model_documents())}
+        self._posts: Mapping[str, Handler] = {}
+        self._gets: Mapping[str, Get] = {}
+        self._route()
+        if repository is not None:
+            repository.join(self)
 
     @property
     def ready(self) -> bool:
-        """Whether requests are welcome: every model is warm and none is draining."""
-        return all(served.ready for served in self.models)
+        """Whether requests are welcome: a model is there, every one is warm, the server is not draining."""
+        return self._open and bool(self.models) and all(served.ready for served in self.models)
 
     @ready.setter
     def ready(self, ready: bool) -> None:
+        self._open = ready
         for served in self.models:
             served.ready = ready
 
+    def put(self, name: str, versions: Sequence[Served]) -> None:
+        """From now on these answer to `name`, the first of them where no version is named."""
+        for served in versions:
+            served.ready = self._open
+        self._logs |= {served.log for served in versions if served.log is not None}
+        self._unloaded -= {name}
+        self.models = (*(served for served in self.models if served.name != name), *versions)
+        self._route()
+
+    def withdraw(self, name: str) -> None:
+        """From now on nobody answers to `name`; what is under way is finished."""
+        self._unloaded |= {name}
+        self.models = tuple(served for served in self.models if served.name != name)
+        self._route()
+
+    def _route(self) -> None:
+        """Let the addresses follow the models; a request sees the old ones or the new ones."""
+        self.heavy_body_bytes = 0 if any(served.slow for served in self.models) else HEAVY_BODY_BYTES
+        self._posts = dict(self._handlers())
+        self._gets = {**self._server_documents(), **dict(self._model_documents())}
+
     def close(self) -> None:
         """Finish what the second thread has, then the logs."""
+        if self._control is not None:
+            self._control.close()
         self._second.shutdown(wait=True)
         for served in self.models:
             served.close()
+        for log in self._logs - {served.log for served in self.models}:
+            log.close()
 
     def totals(self) -> Mapping[str, int]:
         """What the last log line says."""
-        logs = [served.log for served in self.models if served.log is not None]
         return {
-            "log_rows_written": sum(log.written_rows for log in logs),
-            "log_rows_dropped": sum(log.dropped_rows for log in logs),
+            "log_rows_written": sum(log.written_rows for log in self._logs),
+            "log_rows_dropped": sum(log.dropped_rows for log in self._logs),
         }
 
     def at_once(self, head: Head) -> Answer | None:
@@ -69,12 +109,21 @@ class App:
             return None if head.method == "POST" else self._not_allowed("POST")
         get = self._gets.get(path)
         if get is None:
-            return self.refuse(404, self._lost(path))
+            return self._elsewhere(head)
         return get() if head.method == "GET" else self._not_allowed("GET")
+
+    def _elsewhere(self, head: Head) -> Answer | None:
+        """Addresses that are no model's, and those of models that are not loaded."""
+        path = head.path
+        if self._control is not None and self._control.handler(path) is not None:
+            return None if head.method == "POST" else self._not_allowed("POST")
+        if self._model_in(path) in self._unloaded:
+            return self.refuse(503, f"{self._model_in(path)!r} is not loaded; it can be: see {INDEX}")
+        return self.refuse(404, self._lost(path))
 
     def answer(self, head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
         """Score a request and respond: here when it is small, on the second thread when it is not."""
-        handler = self._posts[head.path]
+        handler = self._posts.get(head.path) or self._other(head.path)
         if len(body) > self.heavy_body_bytes:
             self._second.submit(handler, head, body, respond, start_ns)
         else:
@@ -85,25 +134,47 @@ class App:
         self._first.metrics.refused(status)
         return status, self._json_headers, error_body(message)
 
+    def _other(self, path: str) -> Handler:
+        """What answers where there is no model: the repository, or a refusal since the head was looked at."""
+        handler = None if self._control is None else self._control.handler(path)
+        if handler is not None:
+            return handler
+        gone = self.refuse(503, "the model was unloaded meanwhile")
+        return lambda _head, _body, respond, _start_ns: respond(*gone)
+
     def _handlers(self) -> Iterator[tuple[str, Handler]]:
+        for served, addresses in self._addressed():
+            v2 = served.handler(served.v2)
+            yield from ((f"{address}/infer", v2) for address in addresses)
+            if len(addresses) > 1:
+                yield f"/v1/models/{served.name}:predict", served.handler(served.v1)
+
+    def _addressed(self) -> Iterator[tuple[Served, Sequence[str]]]:
+        """Every model and its V2 addresses; the first of a name has the one without a version too."""
+        seen: set[str] = set()
         for served in self.models:
-            for address in _v2_addresses(served):
-                yield f"{address}/infer", served.handler(served.v2)
-            yield f"/v1/models/{served.name}:predict", served.handler(served.v1)
+            model = f"/v2/models/{served.name}"
+            versioned = f"{model}/versions/{served.revision}"
+            yield served, [versioned] if served.name in seen else [model, versioned]
+            seen.add(served.name)
 
     def _server_documents(self) -> Mapping[str, Get]:
         return {
-            "/v2": lambda: self._json({"name": "modelway", "version": __version__, "extensions": []}),
+            "/v2": lambda: self._json(server_metadata(with_repository=self._control is not None)),
             "/v2/health/live": lambda: self._json({"live": True}),
             "/v2/health/ready": lambda: self._json({"ready": self.ready}, 200 if self.ready else 503),
             "/metrics": self._metrics_text,
         }
 
     def _model_documents(self) -> Iterator[tuple[str, Get]]:
-        for served in self.models:
+        for name in self._unloaded:
+            not_ready = partial(self._json, {"name": name, "ready": False}, 503)
+            yield from ((path, not_ready) for path in (f"/v1/models/{name}", f"/v2/models/{name}/ready"))
+        for served, addresses in self._addressed():
             readiness = partial(self._readiness, served)
-            yield f"/v1/models/{served.name}", readiness
-            for address in _v2_addresses(served):
+            if len(addresses) > 1:
+                yield f"/v1/models/{served.name}", readiness
+            for address in addresses:
                 yield address, partial(self._metadata, served)
                 yield f"{address}/ready", readiness
 
@@ -111,7 +182,8 @@ class App:
         return status, self._json_headers, json_body(document)
 
     def _metadata(self, served: Served) -> Answer:
-        return self._json(model_metadata(served))
+        versions = [other.revision for other in self.models if other.name == served.name]
+        return self._json(model_metadata(served, versions))
 
     def _readiness(self, served: Served) -> Answer:
         return self._json({"name": served.name, "ready": served.ready}, 200 if served.ready else 503)
@@ -121,16 +193,19 @@ class App:
         return status, [*headers, ("allow", allowed)], body
 
     def _lost(self, path: str) -> str:
-        name, revision = self._first.name, self._first.revision
-        if path.startswith(("/v1/models/", "/v2/models/")):
-            return f"no such model, version or verb: this server has {name!r}, version {revision!r}"
-        return f"no such path; predictions are at /v2/models/{name}/infer"
+        if self._model_in(path):
+            here = ", ".join(f"{served.name!r} version {served.revision!r}" for served in self.models)
+            return f"no such model, version or verb: this server has {here or 'no model'}"
+        return f"no such path; predictions are at /v2/models/{self._first.name}/infer"
+
+    @staticmethod
+    def _model_in(path: str) -> str:
+        """The model that an address is about, or nothing."""
+        for start in ("/v2/models/", "/v1/models/"):
+            if path.startswith(start):
+                return path.removeprefix(start).split("/")[0].split(":")[0]
+        return ""
 
     def _metrics_text(self) -> Answer:
         families = [family for served in self.models for family in served.families()]
         return 200, self._text_headers, exposition(families)
-
-
-def _v2_addresses(served: Served) -> tuple[str, str]:
-    model = f"/v2/models/{served.name}"
-    return model, f"{model}/versions/{served.revision}"

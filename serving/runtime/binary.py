@@ -66,7 +66,7 @@ def array_of(raw: Buffer, datatype: str, where: str) -> Array:
     if datatype == "BF16":
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     if datatype == "BOOL":
-        return np.frombuffer(raw, np.uint8) != 0
+        return np.not_equal(np.frombuffer(raw, np.uint8), 0)
     return np.frombuffer(raw, dtype)
 
 
@@ -76,7 +76,8 @@ def strings_of(raw: Buffer, where: str) -> list[str]:
     Raises:
         RequestError: A length goes beyond the end, or a string is no UTF-8.
     """
-    view, at, end, strings = memoryview(raw), 0, len(raw), []
+    strings: list[str] = []
+    view, at, end = memoryview(raw), 0, len(raw)
     while at < end:
         if end - at < _LENGTH.size:
             raise RequestError(f"{where} ends within the length of string {len(strings)}")

@@ -31,8 +31,8 @@ class Tensor(Protocol):
         """One of the protocol's names."""
 
     @property
-    def data(self) -> list[Any]:
-        """Row-major; None where missing."""
+    def data(self) -> Any:
+        """Row-major: a list with None where missing, or for the matrix an array."""
 
 
 class Columns:

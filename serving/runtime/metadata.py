@@ -1,20 +1,34 @@
 """What a model says of itself in V2's terms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelway import __version__
 from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
 from serving.runtime.columns import EVENT_TIME
 from serving.runtime.served import Served
 
+PLATFORM = "onnxruntime"
+_EXTENSIONS = ["binary_tensor_data", "records"]
 
-def model_metadata(served: Served) -> Mapping[str, Any]:
+
+def server_metadata(*, with_repository: bool) -> Mapping[str, Any]:
+    """What the server is and which extensions of V2 it speaks."""
+    extensions = [*_EXTENSIONS, "model_repository"] if with_repository else _EXTENSIONS
+    return {
+        "name": "modelway",
+        "version": __version__,
+        "extensions": extensions,
+    }
+
+
+def model_metadata(served: Served, versions: Sequence[str] | None = None) -> Mapping[str, Any]:
     """The V2 metadata document; what the protocol has no place for stands in `parameters`."""
     signature = served.bundle.signature
     return {
         "name": served.name,
-        "versions": [served.revision],
-        "platform": "onnxruntime",
+        "versions": list(versions or [served.revision]),
+        "platform": PLATFORM,
         "inputs": [
             _tensor(column.name, "BYTES" if column.kind == "category" else "FP32")
             for column in signature.inputs

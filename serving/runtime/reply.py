@@ -1,8 +1,7 @@
 """Probabilities as bytes on the wire. Numbers are written in the shortest form that float32 reads back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from struct import Struct
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -115,6 +114,6 @@ def _tail(request_id: str | None) -> bytes:
     return b"]}]}" if request_id is None else b']}],"id":%b}' % _encode(request_id)
 
 
-def json_body(document: Mapping[str, Any]) -> bytes:
+def json_body(document: object) -> bytes:
     """Any other answer."""
     return _encode(document)
