@@ -20,6 +20,8 @@ class LoadTestConfig(Frozen):
     """The newest rows known then are replayed."""
     duration_s: float = Field(default=15.0, gt=0)
     rate_rps: float = Field(default=100.0, gt=0)
+    profile: str = "steady"
+    """Of `loadtests.profiles`: smoke, steady, spike, soak, stress."""
 
 
 @ml_flow(name="load-test")
@@ -31,7 +33,7 @@ def load_test_flow(config: LoadTestConfig) -> None:
     """
     snapshot = ingest_data(config.use_case, config.source)
     traffic = gather_traffic(snapshot, config.as_of, config.rate_rps)
-    _require_kept(load_test(config.use_case, traffic, config.duration_s).load())
+    _require_kept(load_test(config.use_case, traffic, config.duration_s, config.profile).load())
 
 
 def _require_kept(report: LoadReport) -> None:
