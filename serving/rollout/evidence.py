@@ -20,8 +20,6 @@ class Tally(Frozen):
     """What the stable arm added at the last look."""
     canary_over: Bets = Bets()
     """Against "the canary keeps the step's limit"."""
-    stable_over: Bets = Bets()
-    """Against "the stable arm keeps it": tells a bad canary from a bad day."""
     worse: Bets = Bets()
     """Against "the canary is at most a margin worse than the stable arm"."""
     paired_stable: Counts = Counts()
@@ -86,13 +84,8 @@ def _add(tally: Tally, metric: Metric, stable: Counts | None, canary: Counts | N
         }
     )
     if metric in PROMISED:
-        rate = limits.rates[metric]
-        moved = moved.model_copy(
-            update={
-                "stable_over": bet_above(tally.stable_over, rate, stable_block),
-                "canary_over": bet_above(tally.canary_over, rate, canary_block),
-            }
-        )
+        over = bet_above(tally.canary_over, limits.rates[metric], canary_block)
+        moved = moved.model_copy(update={"canary_over": over})
     return moved if stable is None or canary is None else _compare(moved, limits.margins[metric])
 
 

@@ -87,9 +87,10 @@ def _decide(metric: Metric, tally: Tally, limits: Limits) -> tuple[Outcome, str]
 def _promise(metric: Metric, tally: Tally, limits: Limits) -> tuple[Outcome, str]:
     limit = f"limit {_percent(limits.rates[metric])}"
     if tally.canary_over.log_wealth >= limits.log_fail:
-        if tally.stable_over.log_wealth < limits.log_fail:
+        if not tally.stable.trials or tally.worse.log_wealth >= limits.log_lean:
             return Outcome.FAIL, f"{_found(metric, tally)}, {limit}: proven broken"
-        text = f"{_found(metric, tally)}, {limit}, but stable breaks it too ({_percent(tally.stable.rate)})"
+        stable = f"stable {_percent(tally.stable.rate)}"
+        text = f"{_found(metric, tally)}, {limit}: broken, but not shown to be worse than {stable}"
         return Outcome.INCONCLUSIVE, text
     if _log_kept(metric, tally, limits) >= limits.log_pass:
         return Outcome.PASS, f"{_found(metric, tally)}: shown to keep the {limit}"
@@ -125,6 +126,5 @@ def _figures(tally: Tally) -> dict[str, object]:
         "canary": {"trials": tally.canary.trials, "events": tally.canary.events},
         "stable": {"trials": tally.stable.trials, "events": tally.stable.events},
         "log_e_canary_over_limit": round(tally.canary_over.log_wealth, 3),
-        "log_e_stable_over_limit": round(tally.stable_over.log_wealth, 3),
         "log_e_canary_worse": round(tally.worse.log_wealth, 3),
     }

@@ -48,6 +48,9 @@ class Risk(Frozen):
     """Chance to promote one that breaks its SLO: the last step's proof alone decides it."""
     false_step: float = Field(default=0.2, gt=0, lt=1)
     """Chance to go on with one that breaks the present step's limit; the next step sees it sooner."""
+    false_lean: float = Field(default=0.05, gt=0, lt=1)
+    """A broken limit is the canary's where the comparison says so too, at this level: on a bad day of both
+    arms chance alone decides whose breach is proven first."""
     max_step_rate: float = Field(default=0.25, gt=0, lt=1)
     """No step accepts a larger share of bad answers, however little traffic it has."""
     tolerance: float = Field(default=0.5, ge=0, le=1)
@@ -72,6 +75,8 @@ class Limits(Frozen):
     """Evidence from which on a breach is proven: log(1/alpha) of one test of one step."""
     log_pass: float
     """Evidence from which on a promise is shown to be kept."""
+    log_lean: float
+    """Evidence of being worse than stable that a broken limit needs beside it, where stable has traffic."""
     outputs: OutputLimits | None = None
     """Where answers are compared; None where they are not."""
 
@@ -168,6 +173,7 @@ def step_limits(slo: Slo, weight: int, risk: Risk, *, steps: int, more_tests: in
         margins=margins,
         log_fail=math.log(tests / risk.false_rollback),
         log_pass=-math.log(risk.false_promotion if weight == FULL else risk.false_step),
+        log_lean=-math.log(risk.false_lean),
     )
 
 
