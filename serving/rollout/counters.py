@@ -14,12 +14,15 @@ Counters = Mapping[str, int]
 _SCRAPE_TIMEOUT_S = 1.0
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([0-9.eE+-]+|NaN|[+-]Inf)(?: \d+)?$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_REQUESTS, _SLOW, _LATENCY, _INVALID = (
+_REQUESTS, _SLOW, _LATENCY, _INVALID, _FALLBACK = (
     "modelway_requests_total",
     "modelway_slo_exceeded_total",
     "modelway_latency_seconds",
     "modelway_invalid_outputs_total",
+    "modelway_fallback_total",
 )
+_DATA_REASONS = frozenset({"missing", "stale"})
+"""The fallback rule answered for want of stored features: no failure, and not counted as one."""
 
 
 class Reading(Frozen):
@@ -78,6 +81,7 @@ _FAMILIES = {
     "slow": _SLOW,
     "timed": _LATENCY,
     "invalid": _INVALID,
+    "softened": _FALLBACK,
 }
 
 
@@ -87,6 +91,8 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], str]]:
 
 
 def _key(name: str, labels: Mapping[str, str]) -> str:
+    if name == _FALLBACK:
+        return "" if labels.get("reason") in _DATA_REASONS else "softened"
     if name != _REQUESTS:
         return {_SLOW: "slow", f"{_LATENCY}_count": "timed", _INVALID: "invalid"}.get(name, "")
     return {"4": "rejected", "5": "failed"}.get(labels.get("status", "")[:1], "served")
@@ -128,12 +134,14 @@ def observed(ledger: Ledger, revision: str, *, replicas_known: bool, gateway_kno
     """One revision's window as the judge reads it.
 
     A request that the runtime never finished shows at the gateway alone: the gateway's failures beyond the
-    runtime's own, and the requests that had to be handed to another. Without the gateway's view errors are
+    runtime's own, and the requests that had to be handed to another. A failure that the fallback rule
+    softened is one, though its client and the gateway saw a 200. Without the gateway's view errors are
     not known; without the replicas' view the latencies are not.
     """
     sums = ledger.totals.get(revision, {})
     failed, served = sums.get("failed", 0), sums.get("served", 0)
-    unanswered = max(0, sums.get("gateway_failed", 0) - failed) + sums.get("gateway_retried", 0)
+    seen_to_fail = failed - sums.get("softened", 0)
+    unanswered = max(0, sums.get("gateway_failed", 0) - seen_to_fail) + sums.get("gateway_retried", 0)
     errors_known = gateway_known and ("failed" in sums or not replicas_known)
     return Observations(
         requests=served + failed + unanswered if errors_known else None,

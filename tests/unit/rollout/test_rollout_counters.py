@@ -2,7 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.rollout.counters import Ledger, Reading, add, gateway_view, observed, parse
-from serving.runtime.metrics import Metrics, exposition
+from serving.runtime.exposition import exposition
+from serving.runtime.metrics import Metrics
 
 PAGE = """\
 # HELP modelway_requests_total Inference requests by HTTP status.
@@ -34,9 +35,10 @@ def test_what_a_page_does_not_declare_is_not_known() -> None:
 def test_the_runtimes_own_page_is_understood_before_and_after_its_first_request() -> None:
     metrics = Metrics(model="credit", revision="v1", limit_ms=25.0)
     empty = parse(exposition(metrics.families()).decode())
-    metrics.scored(200, 0.001, 1)
-    metrics.scored(500, 0.2, 1)
-    metrics.refused(400)
+    meter = metrics.meter("v2")
+    meter.scored(200, 1_000_000, 1)
+    meter.scored(500, 200_000_000, 1)
+    meter.refused(400)
 
     assert set(empty.values()) == {0}
     assert {"served", "failed", "rejected", "timed", "slow"} <= set(empty)
