@@ -32,7 +32,7 @@ def render(report: LoadReport, requests: Requests) -> str:
     asked = f"{results.asked_rps:g} requests/s for {results.duration_s:.0f} s, profile {report.profile}"
     parts = (
         f'<p class="soft">{escape(f"{report.url}, {report.users} connections, {asked}")}</p>',
-        banner(report.verdict.outcome, report.verdict.summary()),
+        banner(report.verdict.outcome, _why(report.verdict)),
         _reasons(report.verdict),
         tiles(_tiles(results, slo)),
         _comparison(results, requests, slo),
@@ -52,6 +52,13 @@ _GENERATOR = (
     "It sends on a schedule and never waits for an answer. What it adds itself is measured, and a breach "
     "that it may have caused is never held against the server."
 )
+
+
+def _why(verdict: Verdict) -> str:
+    telling = [r for r in verdict.reasons if r.outcome is verdict.outcome]
+    if verdict.passed:
+        return f"all {len(telling)} checks"
+    return "; ".join(f"{reason.metric}: {reason.message}" for reason in telling)
 
 
 def _reasons(verdict: Verdict) -> str:
@@ -135,7 +142,7 @@ def _pictures(slo: Slo, results: LoadResults, requests: Requests) -> str:
         figures.append(_failure_figure(results, requests))
     if results.memory is not None and results.memory.mb:
         figures.append(_memory_figure(results))
-    return f'<div class="grid">{"".join(figures)}</div>'
+    return f'<div class="grid" style="margin-top:14px">{"".join(figures)}</div>'
 
 
 def _bins(results: LoadResults) -> Floats:
@@ -262,7 +269,7 @@ def _comparison(results: LoadResults, requests: Requests, slo: Slo) -> str:
         key=(f"A {found.a}", f"B {found.b}"),
     )
     arms = table(("", "revision", *_PERCENTS), rows, numbers=frozenset(range(2, 8)))
-    return section("A and B", _PAIRED, arms, f'<div class="grid">{picture}</div>')
+    return section("A and B", _PAIRED, arms, f'<div class="grid" style="margin-top:14px">{picture}</div>')
 
 
 _PAIRED = "Every row went to both, in random order, within the same run: both saw the same conditions."
