@@ -153,6 +153,35 @@ def engines(
     print(f"bundle: {signed.path}")
 
 
+@app.command()
+def triton(
+    model: str = _MODEL,
+    out: Path = typer.Option(..., help="Model repository; the model's folder in it is replaced."),
+    backend: str = typer.Option("onnxruntime", help="onnxruntime, tensorrt or python."),
+    cpu: bool = typer.Option(False, "--cpu", help="Instances on the CPU; python runs nowhere else."),
+    arch: str = typer.Option(None, help="With tensorrt: which of the bundle's engines, e.g. sm90."),
+    precision: str = typer.Option("fp32", help="With tensorrt: of that engine."),
+    instances: int = typer.Option(1, min=1, max=64, help="Copies on each GPU, or on the CPU."),
+    max_rows: int = _MAX_ROWS,
+    delay_us: int = typer.Option(200, min=0, help="How long a request may wait for others, microseconds."),
+    bundle: Path = _BUNDLE,
+    verify_key: Path = _KEY,
+) -> None:
+    """Write a model repository for NVIDIA's Triton server."""
+    from serving.triton.config import TritonOptions  # noqa: PLC0415 - --help does without
+    from serving.triton.repository import render  # noqa: PLC0415 - as above
+
+    options = TritonOptions(
+        backend=_one_of(backend, ("onnxruntime", "tensorrt", "python"), "--backend"),
+        gpu=not cpu,
+        instances=instances,
+        max_batch_rows=max_rows,
+        max_queue_delay_us=delay_us,
+        precision=_precisions([precision])[0],
+    )
+    print(render(_bundle(model, bundle, verify_key), out, options, arch))
+
+
 def _engine_folder() -> Path:
     return Home.current().root / "engines"
 

@@ -38,7 +38,7 @@ def same_answers(
             [Reason(metric="rows", outcome=Outcome.INCONCLUSIVE, message="no rows to compare on", samples=0)]
         )
     score = Graph(changed).probabilities if isinstance(changed, bytes) else changed
-    ours, theirs = Graph(original).probabilities(X), score(X).reshape(-1)
+    ours, theirs = Graph(original).probabilities(X).reshape(-1), score(X).reshape(-1)
     gap = np.abs(ours.astype(np.float64) - theirs)
     reasons = [
         _limited("max_probability_difference", _finite(gap.max()), limit, len(X)),

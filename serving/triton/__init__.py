@@ -1,0 +1,1 @@
+"""A bundle as a model repository for NVIDIA's Triton server."""
