@@ -1,0 +1,187 @@
+"""The loans by their numbers: Feast materialises, a server reads, and the answer is that of the same features."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import onnx.parser
+import polars as pl
+import pytest
+from conftest import Server, command
+
+from modelway.bundle.bundle import Bundle, write_bundle
+from modelway.bundle.canonical import canonical_json
+from modelway.bundle.lineage import Lineage
+from modelway.bundle.online import ONLINE_FILE
+from modelway.bundle.policy import POLICY_FILE
+from modelway.bundle.signature import Input, Signature
+from modelway.bundle.signing import load_or_create_key
+from modelway.data.ingest import ingest
+from modelway.data.snapshot import FolderSnapshotStore
+from modelway.features.by_key import described
+from modelway.features.store import FeatureStore
+from modelway.features.training_set import feature_rows
+from modelway.usecase import load_use_case, serving_policy
+
+USE_CASE = load_use_case("credit")
+AS_OF = datetime(2005, 6, 20, tzinfo=UTC)
+LATER = AS_OF + timedelta(days=25)
+INFER, PREDICT = "/v2/models/credit/infer", "/v1/models/credit:predict"
+
+GRAPH = """
+<ir_version: 8, opset_import: ["" : 17]>
+mixed (float[N, {width}] features) => (float[N] probability)
+<float half = {{0.5}}, float[{width}] weights = {{{weights}}}> {{
+    missing = IsNaN(features)
+    filled = Where(missing, half, features)
+    squeezed = Softsign(filled)
+    score = MatMul(squeezed, weights)
+    probability = Sigmoid(score)
+}}
+"""
+"""Each column moves the answer, also by being missing."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Features for real, and a server beside them."""
+
+    history: pl.LazyFrame
+    features: FeatureStore
+    server: Server
+
+    def ask(self, path: str, document: Mapping[str, Any]) -> httpx.Response:
+        return httpx.post(self.server.url + path, json=document, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> pl.LazyFrame:
+    snapshots = FolderSnapshotStore(str(tmp_path_factory.mktemp("snapshots")))
+    ingest(USE_CASE, None, snapshots)
+    recent = pl.col("known_at").is_between(AS_OF - timedelta(days=800), LATER)
+    return snapshots.scan(snapshots.latest("credit").id).filter(recent).collect().lazy()
+
+
+@pytest.fixture
+def world(tmp_path: Path, keys: Path, history: pl.LazyFrame, begin: Callable[..., Server]) -> World:
+    features = FeatureStore(tmp_path / "features")
+    features.materialise(USE_CASE, history, as_of=AS_OF)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps({"online_store": str(features.online_file(USE_CASE))}))
+    bundle = credit_bundle(tmp_path, keys, history)
+    return World(
+        history, features, begin(command(bundle.path, keys, "--port", "0", "--settings", str(settings)))
+    )
+
+
+def credit_bundle(folder: Path, keys: Path, history: pl.LazyFrame) -> Bundle:
+    online = described(USE_CASE)
+    assert online is not None
+    inputs = tuple(column(feature.name, feature.kind, history) for feature in USE_CASE.features.all)
+    weights = ", ".join(f"{(-1) ** at * (at + 1) / 40}" for at in range(len(inputs)))
+    return write_bundle(
+        folder / "bundles",
+        onnx=onnx.parser.parse_model(GRAPH.format(width=len(inputs), weights=weights)).SerializeToString(),
+        signature=Signature(model_name="credit", key="loan_id", label="lost", inputs=inputs, threshold=0.5),
+        reference=b"",
+        slo=USE_CASE.slo,
+        card="",
+        lineage=Lineage(use_case="credit", snapshot_id="0" * 64, as_of=AS_OF, kind="mixed", seed=1),
+        key=load_or_create_key(keys),
+        extras={POLICY_FILE: canonical_json(serving_policy(USE_CASE)), ONLINE_FILE: canonical_json(online)},
+    )
+
+
+def column(name: str, kind: Any, history: pl.LazyFrame) -> Input:
+    if kind == "numeric":
+        return Input(name=name, kind=kind)
+    values = history.select(pl.col(name).drop_nulls().unique().sort()).collect()[name]
+    return Input(name=name, kind=kind, vocabulary=tuple(values.head(30)))  # the rest is unknown to the model
+
+
+def loans(history: pl.LazyFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    """Some loans of every kind, as the training set would describe them."""
+    known = pl.col("known_at").is_between(since, until)
+    return feature_rows(USE_CASE, history, history.filter(known).sort("loan_id").head(40))
+
+
+def by_value(rows: pl.DataFrame) -> dict[str, Any]:
+    return {"instances": rows.select(USE_CASE.features.names).to_dicts()}
+
+
+def by_key(keys: Sequence[str], at: datetime) -> dict[str, Any]:
+    moment_us = round(at.timestamp() * 1e6)
+    return {"instances": [{"loan_id": key, "event_time": moment_us} for key in keys]}
+
+
+def answers(response: httpx.Response) -> list[float]:
+    assert response.status_code == 200, response.text
+    return list(response.json()["predictions"])
+
+
+def test_a_loans_number_is_answered_as_its_features_from_training_are(world: World) -> None:
+    rows = loans(world.history, AS_OF.replace(day=5), AS_OF)  # this month's row was published on the 4th
+    keys = rows["loan_id"].to_list()
+
+    keyed = world.ask(PREDICT, by_key(keys, AS_OF))
+
+    expected = answers(world.ask(PREDICT, by_value(rows)))
+    assert answers(keyed) == expected
+    assert len(set(expected)) > 20
+    assert keyed.headers["x-features-from"] == "store"
+    oldest_s = float(keyed.headers["x-features-age-s"])
+    assert oldest_s >= (AS_OF - AS_OF.replace(day=1)).total_seconds()
+
+
+def test_it_is_also_what_feasts_own_online_read_gives(world: World) -> None:
+    rows = loans(world.history, AS_OF - timedelta(days=40), AS_OF - timedelta(days=30))
+    for view in USE_CASE.features.views:
+        online = world.features.read(USE_CASE, view.name, rows[view.entity].to_list(), at=AS_OF)
+        rows = rows.with_columns(online[feature.name] for feature in view.features)
+
+    keyed = answers(world.ask(PREDICT, by_key(rows["loan_id"].to_list(), AS_OF)))
+
+    assert keyed == answers(world.ask(PREDICT, by_value(rows)))
+
+
+def test_a_newer_materialisation_changes_the_next_answer(world: World) -> None:
+    keys = loans(world.history, AS_OF.replace(day=5), AS_OF)["loan_id"].to_list()
+    before = answers(world.ask(PREDICT, by_key(keys, LATER)))
+
+    world.features.materialise(USE_CASE, world.history, as_of=LATER)
+
+    after = answers(world.ask(PREDICT, by_key(keys, LATER)))
+    assert sum(a != b for a, b in zip(before, after, strict=True)) > len(keys) / 2
+
+
+def test_old_and_unknown_loans_are_refused_and_a_row_that_is_sent_is_not(world: World) -> None:
+    rows = loans(world.history, AS_OF.replace(day=5), AS_OF).head(1)
+    key = rows["loan_id"].to_list()[0]
+
+    stale = world.ask(PREDICT, by_key([key], AS_OF + timedelta(days=63)))
+    unknown = world.ask(PREDICT, by_key(["no such loan"], AS_OF))
+
+    assert (stale.status_code, "feature view subject" in stale.text) == (409, True)
+    assert (unknown.status_code, "no such loan" in unknown.text) == (404, True)
+    own = rows.select(feature.name for feature in USE_CASE.features.row).to_dicts()[0]
+    sent = {**by_key(["a new loan"], AS_OF)["instances"][0], **own}
+    assert answers(world.ask(PREDICT, {"instances": [sent]})) == answers(world.ask(PREDICT, by_value(rows)))
+
+
+def test_v2_answers_a_lone_key_tensor(world: World) -> None:
+    rows = loans(world.history, AS_OF.replace(day=5), AS_OF).head(1)
+    tensors = [
+        {"name": "loan_id", "shape": [1], "datatype": "BYTES", "data": rows["loan_id"].to_list()},
+        {"name": "event_time", "shape": [1], "datatype": "INT64", "data": [round(AS_OF.timestamp() * 1e6)]},
+    ]
+
+    document = world.ask(INFER, {"inputs": tensors}).json()
+
+    assert document["outputs"][0]["data"] == answers(world.ask(PREDICT, by_value(rows)))
+    assert document["parameters"]["features_from"] == "store"
+    now = world.ask(INFER, {"inputs": tensors[:1]})  # no moment said: now, when these loans are decades old
+    assert now.status_code == 409
