@@ -5,11 +5,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelway.errors import ModelwayError, NotReadyError
 from serving.gateway.desired import Layout
 from serving.rollout.local import LocalTarget
 from serving.rollout.target import Revision
+
+if TYPE_CHECKING:
+    from serving.rollout.kserve import KServeTarget
 
 READY_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.1
@@ -64,8 +68,10 @@ def deployed(target: LocalTarget, name: str) -> Revision | None:
     return Revision(id=name, bundle=spec.bundle, digest=spec.digest, verify_key=spec.verify_key)
 
 
-def server_pids(target: LocalTarget, revisions: Sequence[str] = ()) -> tuple[int, ...]:
-    """Process ids of the predictors, of all revisions or of those named."""
+def server_pids(target: "LocalTarget | KServeTarget", revisions: Sequence[str] = ()) -> tuple[int, ...]:
+    """Process ids of the predictors, of all revisions or of those named; none of a cluster's pods."""
+    if not isinstance(target, LocalTarget):
+        return ()
     status = target.status()
     if status is None:
         return ()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelway.features.store import FeatureStore
     from modelway.registry.registry import Registry
     from modelway.training.tracking import Tracker
+    from serving.rollout.kserve import KServeTarget
     from serving.rollout.local import LocalTarget
 
 
@@ -75,15 +76,49 @@ def feature_store() -> "FeatureStore":
     return FeatureStore(Path(_setting(StackComponentType.FEATURE_STORE, "root")))
 
 
-def serving_target() -> "LocalTarget":
-    """Where rollouts put revisions: the local gateway."""
+def serving_target(service: str | None = None) -> "LocalTarget | KServeTarget":
+    """Where rollouts put revisions: the local gateway, or a cluster.
+
+    Args:
+        service: Name of the model. A cluster serves each under its own name; the local gateway has one at a
+            time and does not ask.
+
+    Raises:
+        ConfigError: The stack serves on a cluster, and neither the caller nor the stack names a service.
+    """
+    if serves_on_a_cluster():
+        from stacks.cluster import kserve_target  # noqa: PLC0415 - see the module
+
+        return kserve_target(_deployer(), service, bundles=bundles_folder())
+    return local_gateway()
+
+
+def local_gateway() -> "LocalTarget":
+    """The gateway on this machine.
+
+    Raises:
+        ConfigError: The stack serves on a cluster.
+    """
     from serving.rollout.local import LocalTarget  # noqa: PLC0415 - see the module
 
+    if serves_on_a_cluster():
+        raise ConfigError(
+            f"the active stack `{stack_name()}` serves on a cluster, not on this machine",
+            expected="a stack whose model deployer is of flavor `gateway`, such as `local`",
+            remedy="use `modelway rollout start` here, or switch the stack",
+        )
     return LocalTarget(serving_root())
 
 
+def serves_on_a_cluster() -> bool:
+    """The active stack's model deployer is of flavor `kserve`."""
+    ensure_active_stack(Home.current())
+    deployers = client().active_stack_model.components.get(StackComponentType.MODEL_DEPLOYER) or []
+    return bool(deployers) and deployers[0].flavor_name == "kserve"
+
+
 def serving_root() -> Path:
-    """Folder of the local gateway: desired and actual state, logs, predictions."""
+    """Folder of the model deployer on this machine: records; of a local gateway also its state and logs."""
     return Path(_setting(StackComponentType.MODEL_DEPLOYER, "root"))
 
 
@@ -94,6 +129,11 @@ def reports_folder() -> Path:
 
 def _artifact_path() -> str:
     return str(_setting(StackComponentType.ARTIFACT_STORE, "path")).rstrip("/")
+
+
+def _deployer() -> dict[str, Any]:
+    deployers = client().active_stack_model.components[StackComponentType.MODEL_DEPLOYER]
+    return dict(deployers[0].configuration)
 
 
 def _setting(kind: StackComponentType, key: str) -> Any:

@@ -72,7 +72,7 @@ def release(
     champion = registry().champion(version.name)
     if champion is None or champion.version == version.version:
         return _serve_at_once(version, who)
-    target = serving_target()
+    target = serving_target(version.name)
     if not target.running:
         target.serve(revision_for(champion))
     bundle = registry().bundle(version.name, version.version)
@@ -85,7 +85,7 @@ def release(
 
 def _serve_at_once(version: ModelVersion, who: str) -> Released:
     """The first release, or the champion again, e.g. after a restart of the machine."""
-    url = serving_target().serve(revision_for(version))
+    url = serving_target(version.name).serve(revision_for(version))
     if version.stage is not Stage.PRODUCTION:
         why = "first release: no version was in production"
         version = registry().promote(version.name, version.version, who=who, why=why)

@@ -34,7 +34,7 @@ def watch(snapshot: Snapshot, *, as_of: datetime, window_days: int = 30) -> Moni
     bundle = registry().bundle(use_case.name, "champion")
     folder = reports_folder() / "monitoring" / use_case.name
     report = monitor(
-        serving_target().prediction_log_folder,
+        serving_target(use_case.name).prediction_log_folder,
         pl.read_parquet(bundle.reference),
         matured_labels(use_case, snapshot, as_of),
         subject=Subject.of(bundle),
@@ -68,7 +68,8 @@ def draw_drift(report: MonitoringReport) -> str:
         StorageError: The page cannot be written.
     """
     bundle, newest = registry().bundle(report.model, "champion"), report.performance.windows[-1]
-    log, since, until = serving_target().prediction_log_folder, newest.since, newest.until
+    log = serving_target(report.model).prediction_log_folder
+    since, until = newest.since, newest.until
     try:
         current = read_predictions(log, since=since, until=until, bundle=bundle.digest)
     except EmptyWindowError as empty:

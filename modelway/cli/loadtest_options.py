@@ -126,9 +126,9 @@ def activate() -> None:
 def active_target() -> "LocalTarget":
     """The active stack's gateway, be it running or not."""
     activate()
-    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, after the home is active
+    from stacks.active import local_gateway  # noqa: PLC0415 - ZenML, after the home is active
 
-    return serving_target()
+    return local_gateway()
 
 
 def arm(target: "LocalTarget", name: str) -> "Revision":

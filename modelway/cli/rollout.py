@@ -28,12 +28,18 @@ def start(
     strategy: str = typer.Option("canary", help="canary, shadow-canary or blue-green; `ab` for a-b."),
     replicas: int = typer.Option(1, min=1, help="Predictor processes of the new revision."),
     deadline_s: float = typer.Option(300.0, min=1, help="A step without a verdict by then is rolled back."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="On a cluster: print the changes, make none."),
 ) -> None:
     """Roll a version out over what is live; the requests come from elsewhere. Goes on where it was killed."""
     from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds
     from stacks.release import release  # noqa: PLC0415 - as above
 
     version = _candidate(registry(), model)
+    if dry_run:
+        from stacks.preview import preview  # noqa: PLC0415 - as above
+
+        print(preview(version, weights=parse_weights(weights), replicas=replicas), end="")
+        return
     released = release(
         version,
         who=getpass.getuser(),
@@ -55,7 +61,7 @@ def status(service: str = typer.Argument(help="Model name, e.g. credit."), json_
     from serving.rollout.runner import Records  # noqa: PLC0415 - --help does without
     from stacks.active import serving_target  # noqa: PLC0415 - ZenML, a second
 
-    records = Records(serving_target().root)
+    records = Records(serving_target(service).root)
     record = records.require(service)
     if json_:
         print(json.dumps(_full(record, driven=records.is_driven(service)), indent=2))
@@ -72,7 +78,7 @@ def abort(
     from serving.rollout.runner import Records, resume_rollout  # noqa: PLC0415 - --help does without
     from stacks.active import serving_target  # noqa: PLC0415 - ZenML, a second
 
-    target = serving_target()
+    target = serving_target(service)
     records = Records(target.root)
     record = records.require(service)
     if record.state.finished:
@@ -95,7 +101,7 @@ def resume(service: str = typer.Argument(help="Model name, e.g. credit.")) -> No
     from stacks.active import registry, serving_target  # noqa: PLC0415 - ZenML and MLflow, seconds
     from stacks.release import settle  # noqa: PLC0415 - as above
 
-    target = serving_target()
+    target = serving_target(service)
     final = resume_rollout(target, service, root=target.root, on_change=Narrator().tell)
     digest = Records(target.root).require(service).plan.canary.digest
     for version in (each for each in registry().list(service) if each.digest == digest):

@@ -122,6 +122,6 @@ def _title(target: "LocalTarget") -> str:
 
 
 def _target() -> "LocalTarget":
-    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, seconds
+    from stacks.active import local_gateway  # noqa: PLC0415 - ZenML, seconds
 
-    return serving_target()
+    return local_gateway()

@@ -2,32 +2,32 @@
 
 from modelway.errors import ConfigError, TransitionError
 from serving.kserve.view import ArmView, ServiceView
-from serving.rollout.target import Revision
+from serving.rollout.target import RevisionId
 
 
-def require_same(arm: ArmView, revision: Revision) -> None:
+def require_same(arm: ArmView, digest: str) -> None:
     """A name stands for one bundle.
 
     Raises:
         ConfigError: It stands for another one already.
     """
-    if arm.digest != revision.digest:
+    if arm.digest != digest:
         raise ConfigError(
-            f"revision {revision.id} already runs bundle {arm.digest[:12]}",
-            expected=f"a new name for bundle {revision.digest[:12]}",
+            f"revision {arm.revision} already runs bundle {arm.digest[:12]}",
+            expected=f"a new name for bundle {digest[:12]}",
             remedy="a revision never changes its bundle: name the new one otherwise",
         )
 
 
-def require_new(view: ServiceView, revision: Revision) -> None:
+def require_new(view: ServiceView, revision: RevisionId, digest: str) -> None:
     """KServe promotes by name and storage address together: the same address cannot be promoted.
 
     Raises:
         ConfigError: The stable revision is the same bundle.
     """
-    if view.stable.digest == revision.digest:
+    if view.stable.digest == digest:
         raise ConfigError(
-            f"{revision.id} is the bundle that {view.stable.revision} serves already",
+            f"{revision} is the bundle that {view.stable.revision} serves already",
             expected="another bundle",
             remedy="there is nothing to roll out",
         )

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from modelway.contract import Frozen
 from modelway.errors import ConfigError
+from serving.kserve.view import ArmView
+from serving.rollout.target import Revision
 
 
 class Places(Frozen):
@@ -21,6 +23,11 @@ class Places(Frozen):
     """Where clients reach the gateway; empty for the URL that KServe says."""
     predictions: Path | None = None
     """Where the pods' prediction log can be read; None when it is not collected."""
+
+    def revision(self, arm: ArmView) -> Revision:
+        """What runs as an arm, by the bundle of its digest on this machine."""
+        bundle = self.bundles / arm.digest
+        return Revision(id=arm.revision, bundle=bundle, digest=arm.digest, verify_key=self.verify_key)
 
     def required_predictions(self) -> Path:
         """Where the pods' prediction log can be read.

@@ -5,7 +5,7 @@ another process, or another machine, goes on where this one was killed.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from modelway.bundle.bundle import Bundle
@@ -16,6 +16,7 @@ from serving.kserve.admission import require_new, require_room, require_same
 from serving.kserve.changes import next_name, require_whole, rolled_back, toward, with_canary
 from serving.kserve.client import Cluster, Kind
 from serving.kserve.counting import count
+from serving.kserve.diff import planned_diff
 from serving.kserve.manifests import stable_manifest
 from serving.kserve.places import Places
 from serving.kserve.runtimes import HTTP_PORT
@@ -95,9 +96,7 @@ class KServeTarget:
                 expected="one live revision",
                 remedy="finish the rollout that is under way, or wait for the gateway",
             )
-        bundle = self._places.bundles / arm.digest
-        verify_key = self._places.verify_key
-        return Revision(id=arm.revision, bundle=bundle, digest=arm.digest, verify_key=verify_key)
+        return self._places.revision(arm)
 
     def serve(self, revision: Revision, *, replicas: int = 1, limit_s: float = 600.0) -> str:
         """Give one revision all traffic without a judge, and let the other go. Returns the service's URL.
@@ -109,7 +108,7 @@ class KServeTarget:
         try:
             until(lambda: self._complete(revision, replicas), limit_s, f"revision {revision.id}")
         except NotReadyError:
-            self._withdraw(revision.id)
+            self._ask("withdraw", lambda: self._withdraw(revision.id))
             raise
         until(lambda: self._has_all(revision.id), limit_s, "the new routes")
         self.promote(revision.id, limit_s=limit_s)
@@ -185,6 +184,15 @@ class KServeTarget:
         """
         until(lambda: self._access.promote(revision), limit_s, f"the promotion of {revision}")
 
+    def planned_diff(self, revision: Revision, *, weights: Sequence[int], replicas: int = 1) -> str:
+        """What a rollout would change, patch by patch, as YAML diffs. Changes nothing.
+
+        Raises:
+            ConfigError: The rules, the SDK's schema or the cluster refuse it.
+            TransitionError: Another canary stands beside the stable revision.
+        """
+        return planned_diff(self._access, self._service, self._arm(revision, replicas, None), weights)
+
     def _deploy(self, revision: Revision, replicas: int) -> None:
         manifest = self._access.manifest()
         if manifest is None:
@@ -193,7 +201,7 @@ class KServeTarget:
         view = view_of(manifest)
         arm = view.arm(revision.id)
         if arm is not None:
-            require_same(arm, revision)
+            require_same(arm, revision.digest)
         elif view.canary is not None and view.weight == FULL:
             self._access.promote(view.canary.revision)  # its rollout ended before it could; then ask again
         else:
@@ -201,7 +209,7 @@ class KServeTarget:
 
     def _add(self, manifest: Manifest, view: ServiceView, revision: Revision, replicas: int) -> None:
         require_room(view)
-        require_new(view, revision)
+        require_new(view, revision.id, revision.digest)
         self._upload(revision)
         arm = self._arm(revision, replicas, next_name(manifest))
         self._access.patch(manifest, with_canary(manifest, self._service, arm))

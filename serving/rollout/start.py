@@ -2,16 +2,28 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError, TransitionError
-from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
 from serving.rollout.runner import Records
 from serving.rollout.target import Revision
+
+
+class Hosts(Protocol):
+    """What a plan needs to know of a target."""
+
+    @property
+    def root(self) -> Path:
+        """Folder of the rollouts' records."""
+        ...
+
+    def live(self) -> Revision:
+        """The revision that has all traffic."""
+        ...
 
 
 def revision_of(bundle: Bundle, *, verify_key: Path, version: int | None = None) -> Revision:
@@ -21,7 +33,7 @@ def revision_of(bundle: Bundle, *, verify_key: Path, version: int | None = None)
     return Revision(id=name, bundle=bundle.path, digest=bundle.digest, verify_key=verify_key)
 
 
-def plan_over_live(target: LocalTarget, bundle: Bundle, canary: Revision, **options: Any) -> Plan:
+def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: Any) -> Plan:
     """A plan from whatever is live now to `canary`, on the SLO in the canary's bundle.
 
     An unfinished rollout to the same revision is carried on: its plan is returned.

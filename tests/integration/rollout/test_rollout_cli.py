@@ -80,8 +80,9 @@ def call(
     """Runs a command on this test's gateway and registry; its errors are raised."""
     monkeypatch.setenv("MODELWAY_HOME", str(tmp_path))
     for module in (stacks.active, stacks.release):
-        monkeypatch.setattr(module, "serving_target", lambda: target)
+        monkeypatch.setattr(module, "serving_target", lambda *_: target)
         monkeypatch.setattr(module, "registry", lambda: registry)
+    monkeypatch.setattr(stacks.active, "local_gateway", lambda: target)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
     def run(station: Any, *argv: str) -> Any:

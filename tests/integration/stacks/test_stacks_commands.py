@@ -48,14 +48,18 @@ def test_use_switches_and_list_shows_it(orchestration: Home):
     finally:
         apply.activate("local")
 
-    assert {row["name"]: row["active"] for row in rows} == {"local": False, "local-dev": True}
+    assert {row["name"]: row["active"] for row in rows} == {
+        "kubernetes": False,
+        "local": False,
+        "local-dev": True,
+    }
 
 
 def test_an_unknown_stack_ends_with_a_usage_error(orchestration: Home):
     done = modelway(orchestration, "stack", "show", "lokal")
 
     assert done.returncode == 2
-    assert "one of: local, local-dev" in done.stderr
+    assert "one of: kubernetes, local, local-dev" in done.stderr
 
 
 def test_a_second_start_finds_the_server_that_runs(orchestration: Home):

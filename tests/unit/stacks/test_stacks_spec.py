@@ -26,8 +26,8 @@ def write(folder: Path, content, name: str = "mine") -> Path:
     return folder
 
 
-def test_the_shipped_stacks_are_local_and_local_dev():
-    assert stack_names() == ["local", "local-dev"]
+def test_the_shipped_stacks_are_two_for_this_machine_and_one_for_a_cluster():
+    assert stack_names() == ["kubernetes", "local", "local-dev"]
 
 
 @pytest.mark.parametrize("name", ["local", "local-dev"])
@@ -103,4 +103,4 @@ def test_asking_for_a_stack_that_is_not_there_lists_those_that_are():
     with pytest.raises(ConfigError) as caught:
         read_stack("lokal", HOME)
 
-    assert caught.value.expected == "one of: local, local-dev"
+    assert caught.value.expected == "one of: kubernetes, local, local-dev"

@@ -1,0 +1,70 @@
+"""`python -m serving.kserve`: print, for `kubectl apply -f -`, what a namespace needs before a rollout."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from modelway.bundle.signing import load_verify_key
+from modelway.errors import ModelwayError
+from serving.kserve.runtimes import ModelwayRuntime, modelway_runtime, verify_key_map
+from serving.kserve.schema import require_valid
+from serving.kserve.spec import Manifest
+
+_ROLE = "modelway-rollout"
+_RIGHTS = (
+    ("serving.kserve.io", ["inferenceservices"], ["get", "create", "patch"]),
+    ("apps", ["deployments"], ["get", "list"]),
+    ("gateway.networking.k8s.io", ["httproutes"], ["get"]),
+    ("autoscaling", ["horizontalpodautoscalers"], ["get", "list", "delete"]),
+    ("", ["pods"], ["list"]),
+    ("", ["pods/proxy"], ["get"]),
+)
+"""All that a rollout's driver does, and nothing more."""
+
+
+def setup(*, image: str, verify_key: Path, namespace: str, name: str) -> list[Manifest]:
+    """ServingRuntime, the public key its pods check bundles with, and the driver's rights.
+
+    Raises:
+        ConfigError: The file is no public key.
+    """
+    load_verify_key(verify_key)
+    runtime = modelway_runtime(ModelwayRuntime(image=image, name=name, namespace=namespace))
+    require_valid(runtime)
+    return [verify_key_map(verify_key.read_text(), namespace), runtime, _role(namespace)]
+
+
+def _role(namespace: str) -> Manifest:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": _ROLE, "namespace": namespace},
+        "rules": [
+            {"apiGroups": [group], "resources": resources, "verbs": verbs}
+            for group, resources, verbs in _RIGHTS
+        ],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print them. Exit codes: 0, or 2 where the input cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m serving.kserve", description=__doc__)
+    parser.add_argument("--image", required=True, help="the Dockerfile's image, with tag or digest")
+    parser.add_argument("--verify-key", type=Path, required=True, help="PEM of the key that signs bundles")
+    parser.add_argument("--namespace", default="default", help="where the services run")
+    parser.add_argument("--name", default="modelway", help="of the ServingRuntime")
+    options = parser.parse_args(argv)
+    try:
+        manifests = setup(**vars(options))
+    except ModelwayError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the three lines for whoever started us
+        return error.exit_code
+    print(yaml.safe_dump_all(manifests, sort_keys=False), end="")  # noqa: T201 - what was asked for
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
