@@ -7,7 +7,9 @@ thread because it has one core.
 import os
 import sys
 import threading
+from pathlib import Path
 
+_FOLDER = Path(sys.argv[2]).parent / "ray"  # beside the model: whoever made that folder removes it
 _SETTINGS = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -46,7 +48,13 @@ class Graph:
 
 def main(port: int, model: str) -> None:
     """Serve until SIGTERM."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100 * 2**20,
+        _temp_dir=str(_FOLDER),
+    )
     quiet = LoggingConfig(enable_access_log=False, log_level="ERROR")
     serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config=quiet)
     serve.run(Graph.bind(model), name="bench", route_prefix="/")
