@@ -1,9 +1,7 @@
 """From a source to a snapshot: load, clean, hold against the contract, commit."""
 
-import hashlib
-from pathlib import Path
-
 from modelway.contract import Verdict
+from modelway.data.addresses import described
 from modelway.data.lock import committing
 from modelway.data.report import contract_report
 from modelway.data.snapshot import FolderSnapshotStore, Snapshot
@@ -34,7 +32,7 @@ def ingest(use_case: UseCase, source: str | None, store: FolderSnapshotStore) ->
 
 def _committed(use_case: UseCase, chosen: str, store: FolderSnapshotStore) -> Snapshot:
     inspection = Inspection(use_case.contract)
-    writer = store.writer(use_case.name, use_case.contract, source=_described(use_case, chosen))
+    writer = store.writer(use_case.name, use_case.contract, source=described(_resolved(use_case, chosen)))
     for raw in use_case.load(chosen):
         kept, aside = inspection.take(use_case.clean(raw))
         writer.add(kept)
@@ -44,6 +42,11 @@ def _committed(use_case: UseCase, chosen: str, store: FolderSnapshotStore) -> Sn
     return writer.commit(report)
 
 
+def _resolved(use_case: UseCase, source: str) -> str:
+    """The place behind a name that only the use case knows, e.g. `sample`."""
+    return str(getattr(use_case, "resolve", str)(source))
+
+
 def _refuse(use_case: UseCase, report: Verdict) -> None:
     if not report.passed:
         raise ContractError(
@@ -51,12 +54,3 @@ def _refuse(use_case: UseCase, report: Verdict) -> None:
             expected=f"what contract {use_case.contract.version} promises; nothing was committed",
             remedy="look at the source, or change the contract's limits on purpose",
         )
-
-
-def _described(use_case: UseCase, source: str) -> str:
-    """The source without this machine's folders, so that the same content has the same id anywhere."""
-    path = Path(getattr(use_case, "resolve", str)(source))
-    if not path.is_file():
-        return path.name if path.is_dir() else source
-    with path.open("rb") as file:
-        return f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

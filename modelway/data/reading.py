@@ -1,7 +1,20 @@
-"""Read tables people have: CSV (plain, gzip, zstd) or Parquet, one file or a folder, in chunks."""
+"""Read tables people have, in chunks: CSV or Parquet here or in an object store, a database, a Delta table.
 
+| address                                    | read by                                        |
+|--------------------------------------------|------------------------------------------------|
+| `loans.csv`, `loans.csv.zst`, a folder     | polars                                         |
+| `s3://bucket/loans.parquet`, `gs://…`, …   | fsspec, fetched whole to a temporary file      |
+| `sqlite:///loans.db#loans`, `postgresql://…#SELECT …` | SQLAlchemy, a table or a query, streamed |
+| `delta:///lake/loans?version=3`            | deltalake, one version                         |
+
+`${NAME}` in an address is taken from the environment: a password never stands in a file or a manifest.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import Template
+from typing import Protocol
 
 import polars as pl
 
@@ -11,11 +24,24 @@ CHUNK_ROWS = 250_000
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 
 
+class Connector(Protocol):
+    """One kind of place where tables lie."""
+
+    def __call__(self, address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield the table in chunks of at most `CHUNK_ROWS` rows; no columns means all.
+
+        Raises:
+            SourceError: Missing or unreadable.
+            ContractError: A column is missing.
+        """
+
+
 def read_table(source: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
     """Yield the source in chunks; CSV cells stay the text they are.
 
     Args:
-        source: A file ending in one of `SUFFIXES`, or a folder of such files (read in name order).
+        source: An address as the module's table says: a file ending in one of `SUFFIXES`, a folder of such
+            files (read in name order), a URL, a database, a Delta table.
         columns: Columns to read, in this order; none means all of the first file's.
 
     Yields:
@@ -26,15 +52,54 @@ def read_table(source: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFram
         ContractError: A column is missing.
     """
     rows = 0
-    for path in table_files(source):
-        for chunk in _read_file(path, columns):
-            rows += chunk.height
-            if chunk.height:
-                yield chunk
+    for chunk in connector_for(source)(expanded(source), columns):
+        rows += chunk.height
+        if chunk.height:
+            yield chunk
     if not rows:
         raise SourceError(
             f"{source} has no rows", expected="a header and at least one row", remedy="name another source"
         )
+
+
+def connector_for(source: str) -> Connector:
+    """What reads an address, told by its scheme."""
+    scheme = source.partition("://")[0] if "://" in source else "file"
+    if scheme in {"file", ""}:
+        return read_files
+    if scheme == "delta":
+        from modelway.data.delta import read_delta  # noqa: PLC0415 - few sources are Delta tables
+
+        return read_delta
+    if "#" in source:
+        from modelway.data.database import read_database  # noqa: PLC0415 - SQLAlchemy, 200 ms
+
+        return read_database
+    from modelway.data.remote import read_remote  # noqa: PLC0415 - fsspec's back ends, up to a second
+
+    return read_remote
+
+
+def expanded(source: str) -> str:
+    """The address with `${NAME}` taken from the environment.
+
+    Raises:
+        SourceError: The environment has no such name.
+    """
+    try:
+        return Template(source).substitute(os.environ) if "${" in source else source
+    except (KeyError, ValueError) as error:
+        raise SourceError(
+            f"{source} names {error}, which the environment does not have",
+            expected="every ${NAME} of the address in the environment",
+            remedy=f"export {str(error).strip(chr(39))}=…",
+        ) from error
+
+
+def read_files(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """A file or folder of this machine; see `Connector`."""
+    for path in table_files(address.removeprefix("file://")):
+        yield from read_file(path, columns)
 
 
 def table_files(source: str) -> list[Path]:
@@ -60,24 +125,34 @@ def _readable(path: Path) -> bool:
     return path.name.endswith(SUFFIXES)
 
 
-def _read_file(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def read_file(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """One CSV or Parquet file in chunks; see `Connector`."""
     try:
         table = _scan(path)
         present = table.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as cause:
         raise _unreadable(path, cause) from cause
-    missing = [name for name in columns if name not in present]
-    if missing:
-        raise ContractError(
-            f"{path.name} lacks the columns {', '.join(missing)}; it has {', '.join(present)}",
-            expected=f"columns {', '.join(columns)}",
-            remedy="name the right file, or change the use case's contract",
-        )
+    require_columns(path.name, columns, present)
     try:
         wanted = table.select(columns or present)
         yield from wanted.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True)
     except (pl.exceptions.PolarsError, OSError) as cause:
         raise _unreadable(path, cause) from cause
+
+
+def require_columns(name: str, columns: Sequence[str], present: Sequence[str]) -> None:
+    """Refuse a table without the columns asked for.
+
+    Raises:
+        ContractError: Naming those that are missing.
+    """
+    missing = [column for column in columns if column not in present]
+    if missing:
+        raise ContractError(
+            f"{name} lacks the columns {', '.join(missing)}; it has {', '.join(present)}",
+            expected=f"columns {', '.join(columns)}",
+            remedy="name the right source, or change the use case's contract",
+        )
 
 
 def _scan(path: Path) -> pl.LazyFrame:
