@@ -1,6 +1,7 @@
-"""The loans by their numbers: Feast materialises, a server reads, and the answer is that of the same features."""
+"""The loans by their numbers: Feast materialises, a server reads and answers as to the same features sent."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,6 @@ import httpx
 import onnx.parser
 import polars as pl
 import pytest
-from conftest import Server, command
 
 from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.canonical import canonical_json
@@ -19,7 +19,7 @@ from modelway.bundle.lineage import Lineage
 from modelway.bundle.online import ONLINE_FILE
 from modelway.bundle.policy import POLICY_FILE
 from modelway.bundle.signature import Input, Signature
-from modelway.bundle.signing import load_or_create_key
+from modelway.bundle.signing import VERIFY_KEY_FILE, load_or_create_key
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
 from modelway.features.by_key import described
@@ -52,7 +52,7 @@ class World:
 
     history: pl.LazyFrame
     features: FeatureStore
-    server: Server
+    server: Any
 
     def ask(self, path: str, document: Mapping[str, Any]) -> httpx.Response:
         return httpx.post(self.server.url + path, json=document, timeout=30)
@@ -67,15 +67,15 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pl.LazyFrame:
 
 
 @pytest.fixture
-def world(tmp_path: Path, keys: Path, history: pl.LazyFrame, begin: Callable[..., Server]) -> World:
+def world(tmp_path: Path, keys: Path, history: pl.LazyFrame, begin: Callable[..., Any]) -> World:
     features = FeatureStore(tmp_path / "features")
     features.materialise(USE_CASE, history, as_of=AS_OF)
     settings = tmp_path / "settings.yaml"
     settings.write_text(json.dumps({"online_store": str(features.online_file(USE_CASE))}))
     bundle = credit_bundle(tmp_path, keys, history)
-    return World(
-        history, features, begin(command(bundle.path, keys, "--port", "0", "--settings", str(settings)))
-    )
+    where = ["--bundle", str(bundle.path), "--verify-key", str(keys / VERIFY_KEY_FILE), "--port", "0"]
+    options = [*where, "--revision", "r1", "--settings", str(settings)]
+    return World(history, features, begin([sys.executable, "-m", "serving.runtime", *options]))
 
 
 def credit_bundle(folder: Path, keys: Path, history: pl.LazyFrame) -> Bundle:
