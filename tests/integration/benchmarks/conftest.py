@@ -16,13 +16,18 @@ Behave = Callable[[int], int | None]
 """From a request's number, from 0, to its status; None hangs up without an answer. It may sleep."""
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """wrk resets its connections when its time is over; nothing to report."""
+
+
 @pytest.fixture
 def misbehaving() -> Iterator[Callable[[Behave], str]]:
     """Starts a server that does as told, one request after the other; gives its address."""
     with ExitStack() as stack:
 
         def begin(behave: Behave) -> str:
-            server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(behave))
+            server = _Quiet(("127.0.0.1", 0), _handler(behave))
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
             stack.callback(thread.join)
