@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.app import App
+from serving.runtime.front import front_of
 from serving.runtime.journal import journal
 from serving.runtime.opening import Opening
 from serving.runtime.repository import REVISION, Folder, OneBundle, Repository, Source
@@ -105,11 +106,12 @@ def serve(options: argparse.Namespace) -> None:
         repository = Repository(Folder(options.repository), opener, control=options.model_control)
         models = list(repository.begin())
     app = App(models, settings, repository)
-    transport = Transport(sock, app)
+    door = front_of(app, settings, app.sources)
+    transport = Transport(sock, app, door=door, tls=settings.tls)
     _settle()
     app.ready = True
     transport.start()
-    journal("ready", **_identity(models), address=_address(sock))
+    journal("ready", **_identity(models), address=_address(sock, settings))
     os.read(stopped, 1)
     _drain(app, transport, options)
 
@@ -149,9 +151,10 @@ def _identity(models: Sequence[Served]) -> dict[str, str]:
     return {"model": first.name, "revision": first.revision, "digest": first.bundle.digest}
 
 
-def _address(sock: socket.socket) -> str:
+def _address(sock: socket.socket, settings: Settings) -> str:
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

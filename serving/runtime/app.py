@@ -8,7 +8,7 @@ from typing import Any
 from serving.runtime.codecs import headers_of
 from serving.runtime.control import INDEX, Control
 from serving.runtime.exchange import Answer
-from serving.runtime.exposition import exposition
+from serving.runtime.exposition import Family, Source, exposition
 from serving.runtime.metadata import model_metadata, server_metadata
 from serving.runtime.reply import error_body, json_body
 from serving.runtime.repository import Repository
@@ -41,6 +41,8 @@ class App:
         self.max_body_bytes = settings.limits.max_body_bytes
         self.heavy_body_bytes = HEAVY_BODY_BYTES
         self._first = first
+        self.sources: list[Source] = []
+        """What else is counted: whatever stands before the models."""
         self._open, self._unloaded = False, frozenset[str]()
         self._logs = {served.log for served in models if served.log is not None}
         self._control = None if repository is None else Control(repository, first.revision)
@@ -81,7 +83,6 @@ class App:
 
     def _route(self) -> None:
         """Let the addresses follow the models; a request sees the old ones or the new ones."""
-        self.heavy_body_bytes = 0 if any(served.slow for served in self.models) else HEAVY_BODY_BYTES
         self._posts = dict(self._handlers())
         self._gets = {**self._server_documents(), **dict(self._model_documents())}
 
@@ -101,6 +102,10 @@ class App:
             "log_rows_written": sum(log.written_rows for log in self._logs),
             "log_rows_dropped": sum(log.dropped_rows for log in self._logs),
         }
+
+    def families(self) -> list[Family]:
+        """Everything that is counted in this process."""
+        return [family for source in (*self.models, *self.sources) for family in source.families()]
 
     def at_once(self, head: Head) -> Answer | None:
         """The answer that needs no body; None for a prediction."""
@@ -207,5 +212,4 @@ class App:
         return ""
 
     def _metrics_text(self) -> Answer:
-        families = [family for served in self.models for family in served.families()]
-        return 200, self._text_headers, exposition(families)
+        return 200, self._text_headers, exposition(self.families())

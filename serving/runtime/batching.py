@@ -1,7 +1,7 @@
 """Requests that come while the model is busy are scored together: one run of the graph for many of them.
 
 An idle model scores at once. While it is busy requests queue in order of arrival; whoever becomes free takes
-as many as fit. One that has waited its limit, or a full batch, is scored beside the busy run, on the other lane.
+as many as fit. One that has waited its limit, or a full batch, is scored beside the busy run: lanes are two.
 """
 
 import threading
@@ -144,7 +144,7 @@ class Batcher:
 
     def _taken(self) -> list[_Waiting]:
         queue, now_ns = self._queue, perf_counter_ns()
-        batch, rows = [], 0
+        batch, rows = list[_Waiting](), 0
         while queue and (not batch or rows + queue[0].rows <= self._max_rows):
             waiting = queue.popleft()
             rows += waiting.rows
@@ -163,7 +163,8 @@ class Batcher:
             self._alone(living[0])
 
     def _together(self, batch: Sequence[_Waiting]) -> None:
-        matrix = np.frombuffer(b"".join(w.features for w in batch), np.float32)
+        parts = [w.features if isinstance(w.features, bytes) else w.features.tobytes() for w in batch]
+        matrix = np.frombuffer(b"".join(parts), np.float32)
         try:
             probabilities = self._scored(matrix.reshape(-1, self._width))
         except Exception:  # noqa: BLE001 - one request's rows may be to blame: each is asked alone and says its own

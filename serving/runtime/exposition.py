@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Family(NamedTuple):
@@ -13,6 +13,13 @@ class Family(NamedTuple):
     help_text: str
     samples: list[str]
     """Lines of the exposition format."""
+
+
+class Source(Protocol):
+    """Something that counts."""
+
+    def families(self) -> Iterable[Family]:
+        """What it counted."""
 
 
 class Histogram:

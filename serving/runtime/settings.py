@@ -1,6 +1,7 @@
 """What one server process was told: address, limits, places of secrets. Closed: a typo fails at the start."""
 
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -31,7 +32,11 @@ class Tls(Frozen):
     """PEM files of the server's certificate and key."""
 
     certificate: Path
+    """The server's own first, then those between it and the root."""
     key: Path
+    min_version: Literal["1.2", "1.3"] = "1.3"
+    client_ca: Path | None = None
+    """Clients must show a certificate of this authority."""
 
 
 class AccessLog(Frozen):
@@ -41,6 +46,17 @@ class AccessLog(Frozen):
     """Part of the requests that is written; one that failed always is."""
 
 
+class Jobs(Frozen):
+    """Requests that are answered later."""
+
+    file: Path
+    """SQLite file on a local disk; the replicas of one machine may share it."""
+    max_queued: int = Field(default=1000, ge=1)
+    """Jobs that may wait; more are answered 429."""
+    keep_s: float = Field(default=86_400.0, gt=0)
+    """How long an answer can be fetched."""
+
+
 class Settings(Frozen):
     """Everything that `--settings FILE` may say."""
 
@@ -48,9 +64,11 @@ class Settings(Frozen):
     tls: Tls | None = None
     keys_file: Path | None = None
     """Hashes of API keys, read again when it changes. Without it nobody is asked for a key."""
+    metrics_need_key: bool = False
+    """Whether `/metrics` is for those with a key; health is for all."""
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
-    jobs: Path | None = None
-    """SQLite file of asynchronous requests; without it they are refused."""
+    jobs: Jobs | None = None
+    """Requests that ask for `?async` are answered later; without this they are answered at once."""
     online_store: Path | None = None
     """SQLite file of the feature store, for requests by key."""
     traces: str | None = None
@@ -61,6 +79,12 @@ class Settings(Frozen):
     def observed(self) -> bool:
         """Whether each request is looked at on its way: it then has an id, which its answer carries."""
         return self.traces is not None or self.access_log is not None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anybody may be turned away before the body is read."""
+        limits = self.limits
+        return any(each is not None for each in (self.keys_file, limits.max_in_flight, limits.rate_rps))
 
 
 def read_settings(path: Path) -> Settings:

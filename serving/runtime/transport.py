@@ -24,6 +24,8 @@ from granian.http import HTTP1Settings
 
 from modelway.errors import PortInUseError
 from serving.runtime.journal import journal
+from serving.runtime.settings import Tls
+from serving.runtime.tls import GranianTls, granian_tls
 
 _rust: Any = _granian  # its published types lag behind it
 
@@ -63,6 +65,13 @@ class Application(Protocol):
         """The answer to a body that was too large or never came whole."""
 
 
+class Door(Application, Protocol):
+    """An application that wants to see every request before its body, and every answer."""
+
+    def open(self, head: Head, respond: Respond) -> Respond | None:
+        """How to answer a request whose body is wanted; None when it was answered without."""
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket of our own: Granian's would share the port with whoever has it.
 
@@ -89,9 +98,28 @@ def listen(host: str, port: int) -> socket.socket:
 class Transport:
     """One Granian worker in this process."""
 
-    def __init__(self, sock: socket.socket, application: Application) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        application: Application,
+        *,
+        door: Door | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            sock: Listening; the caller keeps it open.
+            application: What answers.
+            door: What stands before it and calls it.
+            tls: Certificate and key; plain HTTP without.
+
+        Raises:
+            ConfigError: The certificate or the key cannot be used.
+        """
         self._sock = sock  # Granian works on its descriptor; closing it here would close it there
-        self._application = application
+        self._intake = _Intake(application) if door is None else _GuardedIntake(door)
+        self._tls = granian_tls(tls)
         self._signal = _rust.WorkerSignal()
         self._stopped = threading.Event()
 
@@ -100,8 +128,8 @@ class Transport:
         self._signal.add_cb(self._ended)  # Granian holds the signal, so it holds us and our socket
         loop = _NoLoop()
         scheduler = _rust.CallbackScheduler(loop, None, None, None, None)
-        scheduler._schedule_fn = _Intake(self._application).begin  # noqa: SLF001 - see the module's text
-        _worker(self._sock).serve_async(scheduler, loop, self._signal)
+        scheduler._schedule_fn = self._intake.begin  # noqa: SLF001 - see the module's text
+        _worker(self._sock, self._tls).serve_async(scheduler, loop, self._signal)
 
     def _ended(self) -> None:
         self._stopped.set()
@@ -153,11 +181,10 @@ class _NoLoop:
     call_soon = call_soon_threadsafe
 
 
-def _worker(sock: socket.socket) -> Any:
+def _worker(sock: socket.socket, tls: GranianTls) -> Any:
     holder = _rust.SocketHolder(sock.fileno(), False, BACKLOG)
     identity, ipc, static, metrics = 1, None, None, (None, None)
     runtime_threads, runtime_blocking_threads, python_threads, idle_s = 1, 1, 1, 30
-    tls: tuple[Any, ...] = (False, None, None, None, "tls1.3", None, [], False)
     return _rust.RSGIWorker(
         identity,
         (None, holder),
@@ -216,6 +243,39 @@ class _Intake:
             self._application.answer(head, body, protocol.response_bytes, start_ns)
         except Exception as error:  # noqa: BLE001 - as above
             _failed(protocol, error)
+
+
+class _GuardedIntake(_Intake):
+    """The same with a door."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self._door = door
+
+    def begin(self, watcher: Any) -> None:
+        """A request's head is there."""
+        scope, protocol = watcher.scope, watcher.proto
+        try:
+            respond = self._door.open(scope, protocol.response_bytes)
+            if respond is None:
+                return
+            protocol = _Carrier(protocol, respond)  # whoever came in must be seen going out, whatever happens
+            self._read(scope, scope.headers.get("content-length"), protocol)
+        except Exception as error:  # noqa: BLE001 - as above
+            _failed(protocol, error)
+
+
+class _Carrier:
+    """Granian's protocol object, whose answer goes through someone's hands."""
+
+    def __init__(self, protocol: Any, respond: Respond) -> None:
+        self._protocol, self.response_bytes = protocol, respond
+
+    def __call__(self) -> Any:
+        return self._protocol()
+
+    def __aiter__(self) -> Any:
+        return aiter(self._protocol)
 
 
 class _Chunks:
