@@ -8,7 +8,6 @@ from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
 from serving.runtime.columns import EVENT_TIME
 from serving.runtime.served import Served
 
-PLATFORM = "onnxruntime"
 _EXTENSIONS = ["binary_tensor_data", "records"]
 
 
@@ -28,7 +27,7 @@ def model_metadata(served: Served, versions: Sequence[str] | None = None) -> Map
     return {
         "name": served.name,
         "versions": list(versions or [served.revision]),
-        "platform": PLATFORM,
+        "platform": served.model.platform,
         "inputs": [
             _tensor(column.name, "BYTES" if column.kind == "category" else "FP32")
             for column in signature.inputs
@@ -39,6 +38,7 @@ def model_metadata(served: Served, versions: Sequence[str] | None = None) -> Map
             "log_only_inputs": [_tensor(signature.key, "BYTES"), _tensor(EVENT_TIME, "INT64")],
             "threshold": signature.threshold,
             "bundle": served.bundle.digest,
+            "why_this_platform": served.model.why,
         },
     }
 

@@ -152,6 +152,8 @@ class Served:
         yield metrics.counter("modelway_prediction_log_written_total", "Rows on the disk.", written)
         digest = {"bundle": self.bundle.digest}
         yield metrics.gauge("modelway_bundle_info", "The bundle that answers.", 1, digest)
+        backend = {"platform": self.model.platform}
+        yield metrics.gauge("modelway_backend_info", "What computes the answers.", 1, backend)
         yield metrics.gauge("modelway_ready", "1 when requests are welcome.", int(self.ready))
         yield metrics.gauge(
             "modelway_start_time_seconds", "When the process began, Unix time.", self._started_s

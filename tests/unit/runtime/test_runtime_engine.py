@@ -9,7 +9,10 @@ from modelway.bundle.engines import ENGINES_FILE, EngineFingerprint, Engines, Pr
 from modelway.errors import BundleRejectedError, EngineError
 from modelway.optimize.cuda import Gpu, gpu
 from serving.runtime.engine import fit, largest_gap, reference_rows
+from serving.runtime.exposition import exposition
+from serving.runtime.metadata import model_metadata
 from serving.runtime.model import Model
+from serving.runtime.served import Served
 
 HERE = Gpu("NVIDIA L4", "sm89")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -175,3 +178,14 @@ def test_a_graph_of_onnx_runtime_is_refused_on_other_providers(bundled, monkeypa
 
     with pytest.raises(BundleRejectedError, match="would run on \\['OtherProvider'\\]"):
         Model(bundled("logistic"))
+
+
+def test_the_backend_stands_in_the_metadata_and_in_the_metrics(bundled):
+    bundle = bundled("logistic")
+    served = Served(bundle, "r1", Model(bundle))
+
+    metadata, metrics = model_metadata(served), exposition(served.families()).decode()
+
+    assert metadata["platform"] == "onnxruntime"
+    assert metadata["parameters"]["why_this_platform"] == "the bundle carries no engine"
+    assert 'modelway_backend_info{model="paint",revision="r1",platform="onnxruntime"} 1' in metrics
