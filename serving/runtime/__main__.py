@@ -148,7 +148,13 @@ def _settle() -> None:
 
 def _identity(models: Sequence[Served]) -> dict[str, str]:
     first = models[0]
-    return {"model": first.name, "revision": first.revision, "digest": first.bundle.digest}
+    return {
+        "model": first.name,
+        "revision": first.revision,
+        "digest": first.bundle.digest,
+        "platform": first.model.platform,
+        "why_this_platform": first.model.why,
+    }
 
 
 def _address(sock: socket.socket, settings: Settings) -> str:
