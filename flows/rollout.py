@@ -1,5 +1,7 @@
 """Rollout: a registered version to traffic, under load when asked, and back when it is worse."""
 
+from typing import Literal
+
 from pydantic import AwareDatetime, Field
 
 from flows.bridge import ml_flow
@@ -28,6 +30,8 @@ class RolloutConfig(Frozen):
     reference: str = "challenger"
     weights: tuple[int, ...] = WEIGHTS
     """Percent of traffic per step, rising to 100."""
+    strategy: Literal["canary", "shadow-canary", "blue-green"] = "canary"
+    """How it gets there; an a-b test has several arms: `modelway rollout ab`."""
     rehearsal: Rehearsal | None = None
 
 
@@ -43,7 +47,7 @@ def rollout_flow(config: RolloutConfig) -> None:
     if rehearsal := config.rehearsal:
         snapshot = ingest_data(config.model, rehearsal.source)
         traffic = gather_traffic(snapshot, rehearsal.as_of, rehearsal.rate_rps)
-    require_live(roll_out(version, config.weights, traffic).load())
+    require_live(roll_out(version, config.weights, traffic, config.strategy).load())
 
 
 def require_live(released: Released) -> None:

@@ -10,9 +10,12 @@ from modelway.contract import Frozen
 from modelway.home import Home
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
+from serving.rollout.local import LocalTarget
+from serving.rollout.plan import Plan
 from serving.rollout.runner import run_rollout
 from serving.rollout.start import plan_over_live, revision_of
 from serving.rollout.state import Phase, RolloutState
+from serving.rollout.strategies import Strategy
 from serving.rollout.target import Revision
 from stacks.active import registry, reports_folder, serving_target
 
@@ -50,6 +53,7 @@ def release(
     *,
     who: str,
     traffic: Traffic | None = None,
+    on_plan: Callable[[Plan, float | None], None] | None = None,
     on_change: Callable[[RolloutState], None] | None = None,
     **plan_options: Any,
 ) -> Released:
@@ -61,8 +65,9 @@ def release(
         version: The version; its stage and verdict are checked when the registry promotes it.
         who: Person or program, for the audit log.
         traffic: Real rows to offer meanwhile; None leaves the requests to the users.
+        on_plan: Told of the plan and the present requests per second (None: not known) before it begins.
         on_change: Told of every look of the rollout.
-        plan_options: As `serving.rollout.start.plan_over_live` takes them: weights, shadow, replicas …
+        plan_options: As `serving.rollout.start.plan_over_live` takes them: strategy, weights, replicas …
 
     Raises:
         GateError: The version did not pass its gates.
@@ -76,11 +81,29 @@ def release(
     if not target.running:
         target.serve(revision_for(champion))
     bundle = registry().bundle(version.name, version.version)
-    plan = plan_over_live(target, bundle, revision_for(version), **plan_options)
+    plan = plan_over_live(target, bundle, revision_for(version), **full_capacity(target, plan_options))
+    if on_plan is not None:
+        on_plan(plan, present_rate_rps(target, traffic))
     out = reports_folder() / "rollouts" / plan.id
     with offered(traffic, url=target.gateway_url, model=version.name, slo=plan.slo, out=out):
         state = run_rollout(target, plan, root=target.root, on_change=on_change)
     return Released(version=settle(version, state, who=who), url=target.gateway_url, rollout=state)
+
+
+def full_capacity(target: object, options: dict[str, Any]) -> dict[str, Any]:
+    """The options; blue-green gets as many replicas as the live revision has, unless it is told."""
+    known = {name: value for name, value in options.items() if value is not None}
+    blue_green = known.get("strategy") == Strategy.BLUE_GREEN
+    if blue_green and "replicas" not in known and isinstance(target, LocalTarget):
+        known["replicas"] = target.replicas(target.live().id)
+    return known
+
+
+def present_rate_rps(target: object, traffic: Traffic | None) -> float | None:
+    """Requests per second: what will be offered, else what is answered now; None where nobody can say."""
+    if traffic is not None:
+        return traffic.rate_rps
+    return target.rate_rps() if isinstance(target, LocalTarget) else None
 
 
 def _serve_at_once(version: ModelVersion, who: str) -> Released:
@@ -95,8 +118,9 @@ def _serve_at_once(version: ModelVersion, who: str) -> Released:
 def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVersion:
     """Write a finished rollout's end into the registry: traffic first, then the books. Repeatable."""
     now = registry().get(version.name, version.version)
-    if now.stage is not Stage.STAGING or state.phase is Phase.ABORTED:
-        return now  # an abort says nothing about the version: it may be tried again
+    undecided = state.trial is not None and state.trial.winner is None
+    if now.stage is not Stage.STAGING or state.phase is Phase.ABORTED or undecided:
+        return now  # an abort, or a test without a winner, says nothing about the version
     evidence = {
         "rollout": state.plan_id,
         "verdict": json.loads(state.verdict.model_dump_json()) if state.verdict else None,

@@ -11,7 +11,10 @@ from stacks.release import Released, release
 
 @step(enable_cache=False)  # a release is an act, not a value
 def roll_out(
-    version: ModelVersion, weights: tuple[int, ...], traffic: Traffic | None = None
+    version: ModelVersion,
+    weights: tuple[int, ...],
+    traffic: Traffic | None = None,
+    strategy: str = "canary",
 ) -> Annotated[Released, "rollout_verdict"]:
     """With `traffic`, real rows are offered meanwhile; without, the judge waits for the users' own."""
-    return release(version, who="flow:rollout", weights=weights, traffic=traffic)
+    return release(version, who="flow:rollout", weights=weights, traffic=traffic, strategy=strategy)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from modelway.cli import rollout_extras
 from modelway.cli.output import emit
 from modelway.errors import ConfigError, RolloutError, TransitionError
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from serving.rollout.runner import Record
     from serving.rollout.state import RolloutState
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, watch or abort a canary rollout.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, watch or abort a rollout.")
+for _command in (rollout_extras.plan, rollout_extras.ab, rollout_extras.drill):
+    app.command()(_command)
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 
@@ -25,8 +28,8 @@ def start(
     model: str = typer.Argument(help="NAME@VERSION or NAME@ALIAS; NAME alone is its challenger."),
     *,
     weights: str = typer.Option("5,25,50,100", help="Percent of traffic per step, rising to 100."),
-    strategy: str = typer.Option("canary", help="canary, shadow-canary or blue-green; `ab` for a-b."),
-    replicas: int = typer.Option(1, min=1, help="Predictor processes of the new revision."),
+    strategy: str = typer.Option("canary", help="canary, shadow-canary or blue-green."),
+    replicas: int = typer.Option(None, min=1, help="Predictors of the new revision; blue-green: as live."),
     deadline_s: float = typer.Option(300.0, min=1, help="A step without a verdict by then is rolled back."),
     dry_run: bool = typer.Option(False, "--dry-run", help="On a cluster: print the changes, make none."),
 ) -> None:
@@ -34,15 +37,16 @@ def start(
     from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds
     from stacks.release import release  # noqa: PLC0415 - as above
 
-    version = _candidate(registry(), model)
+    version = candidate(registry(), model)
     if dry_run:
         from stacks.preview import preview  # noqa: PLC0415 - as above
 
-        print(preview(version, weights=parse_weights(weights), replicas=replicas), end="")
+        print(preview(version, weights=parse_weights(weights), replicas=replicas or 1), end="")
         return
     released = release(
         version,
         who=getpass.getuser(),
+        on_plan=rollout_extras.tell_needs,
         on_change=Narrator().tell,
         weights=parse_weights(weights),
         strategy=strategy,
@@ -91,7 +95,7 @@ def abort(
     if records.is_driven(service):
         print("its driver will put the traffic back at its next look")
         return
-    print(_ending(resume_rollout(target, service, root=target.root, on_change=Narrator().tell)))
+    print(ending(resume_rollout(target, service, root=target.root, on_change=Narrator().tell)))
 
 
 @app.command()
@@ -103,7 +107,8 @@ def resume(service: str = typer.Argument(help="Model name, e.g. credit.")) -> No
 
     target = serving_target(service)
     final = resume_rollout(target, service, root=target.root, on_change=Narrator().tell)
-    digest = Records(target.root).require(service).plan.canary.digest
+    arms = Records(target.root).require(service).plan.challengers
+    digest = next(arm.digest for arm in arms if arm.id == final.canary)
     for version in (each for each in registry().list(service) if each.digest == digest):
         settle(version, final, who=getpass.getuser())
     _conclude(final)
@@ -143,7 +148,7 @@ def _conclude(final: "RolloutState") -> None:
     Raises:
         RolloutError: Not by promotion.
     """
-    print(_ending(final))
+    print(ending(final))
     if final.phase.value != "promoted":
         raise RolloutError(
             f"{final.canary} was not promoted: {final.cause}",
@@ -152,7 +157,12 @@ def _conclude(final: "RolloutState") -> None:
         )
 
 
-def _candidate(models: "Registry", model: str) -> "ModelVersion":
+def candidate(models: "Registry", model: str) -> "ModelVersion":
+    """The version that is named; NAME alone is its challenger.
+
+    Raises:
+        TransitionError: It did not pass its gates.
+    """
     name, _, reference = model.partition("@")
     version = models.get(name, reference or "challenger")
     if version.stage.value not in {"Staging", "Production"}:
@@ -164,7 +174,8 @@ def _candidate(models: "Registry", model: str) -> "ModelVersion":
     return version
 
 
-def _ending(state: "RolloutState") -> str:
+def ending(state: "RolloutState") -> str:
+    """How a rollout ended, in one line."""
     seconds = state.seconds_to_restore
     restored = "" if seconds is None else f"; {seconds:.1f} s from the first bad answer to restored traffic"
     return f"{state.canary}: {state.phase.value}{restored}"
@@ -173,7 +184,7 @@ def _ending(state: "RolloutState") -> str:
 def _headline(record: "Record", *, driven: bool) -> str:
     state = record.state
     idle = "" if driven or state.finished else " (no driver: `modelway rollout resume` carries it on)"
-    return f"{_ending(state)}{idle}"
+    return f"{ending(state)}{idle}"
 
 
 def _timeline(record: "Record") -> list[dict[str, Any]]:

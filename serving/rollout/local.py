@@ -1,5 +1,6 @@
 """The target on this machine: predictor processes behind Envoy, kept by one supervisor."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -115,6 +116,24 @@ class LocalTarget:
             )
         spec = wish.revisions[alone[0]]
         return Revision(id=alone[0], bundle=spec.bundle, digest=spec.digest, verify_key=spec.verify_key)
+
+    def replicas(self, revision: RevisionId) -> int:
+        """How many predictors a deployed revision is meant to have; 1 where it is not known."""
+        spec = self._layout.read_desired().revisions.get(revision)
+        return spec.replicas if spec else 1
+
+    def rate_rps(self, over_s: float = 1.0) -> float | None:
+        """Requests answered per second now, by all revisions; None while no gateway runs."""
+        first = self._answered()
+        time.sleep(over_s)
+        second = self._answered()
+        return None if first is None or second is None else max(0, second - first) / over_s
+
+    def _answered(self) -> int | None:
+        status = self.status()
+        readings = replica_readings(status) if status is not None else ()
+        known = [each.counters.get("served", 0) for each in readings if each.counters is not None]
+        return sum(known) if known else None
 
     def deploy(self, revision: Revision, *, replicas: int) -> None:
         """Ask for replicas of a revision.

@@ -41,6 +41,13 @@ better (float[N, 2] features) => (float[N] probability)
     score = MatMul(features, weights)
     probability = Sigmoid(score)
 }}""",
+    # Says yes to every row.
+    "eager": f"""{HEADER}
+eager (float[N, 2] features) => (float[N] probability)
+<float[2] weights = {{0.5, 0.25}}> {{
+    score = MatMul(features, weights)
+    probability = Sigmoid(score)
+}}""",
     # Decides positively where the good one does not, and the other way round.
     "contrary": f"""{HEADER}
 contrary (float[N, 2] features) => (float[N] probability)
@@ -82,7 +89,7 @@ SIGNATURE = Signature(
 SLO = Slo(latency_limit_ms=60, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
 
 
-WEIGHTS = {"good": (0.5, -0.25), "better": (0.4, -0.2), "contrary": (-0.5, 0.25)}
+WEIGHTS = {"good": (0.5, -0.25), "better": (0.4, -0.2), "contrary": (-0.5, 0.25), "eager": (0.5, 0.25)}
 
 
 def reference(graph: str) -> bytes:

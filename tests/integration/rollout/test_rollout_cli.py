@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stacks.active
+import stacks.experiment
 import stacks.release
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout, serve
@@ -79,10 +80,10 @@ def call(
 ) -> Callable[..., Any]:
     """Runs a command on this test's gateway and registry; its errors are raised."""
     monkeypatch.setenv("MODELWAY_HOME", str(tmp_path))
-    for module in (stacks.active, stacks.release):
+    for module in (stacks.active, stacks.release, stacks.experiment):
         monkeypatch.setattr(module, "serving_target", lambda *_: target)
         monkeypatch.setattr(module, "registry", lambda: registry)
-    monkeypatch.setattr(stacks.active, "local_gateway", lambda: target)
+    monkeypatch.setattr(stacks.active, "local_gateway", lambda *_: target)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
     def run(station: Any, *argv: str) -> Any:
@@ -148,6 +149,56 @@ def test_only_gated_versions_are_rolled_out(call: Callable[..., Any], registry: 
 
     with pytest.raises(TransitionError, match="paint@3 is in Development"):
         call(rollout, "start", "paint@3")
+
+
+def test_the_plan_says_what_each_stop_needs_before_anything_begins(
+    call: Callable[..., Any], load: Any, target: LocalTarget
+) -> None:
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    unknown = json.loads(call(rollout, "plan", "paint", "--json").output)
+    with load(target.gateway_url):
+        told = json.loads(call(rollout, "plan", "paint", "--strategy", "blue-green", "--json").output)
+
+    assert {row["minutes"] for row in unknown} == {"?"}
+    assert [row["stop"] for row in told] == ["smoke", "shadow", "watch"]
+    assert float(told[-1]["minutes"]) >= 1  # the watch's minute
+    assert told[1]["in time"] == "yes"
+    assert target.live().id == "paint-v1"
+
+
+def test_an_a_b_test_promotes_its_winner_and_archives_nobody_else(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, load: Any, bundled: Any
+) -> None:
+    # The decision itself is the metric: "good" and "better" say yes to about half of the rows in question,
+    # "eager" to all of them.
+    registry.bundles[3] = bundled("eager")
+    registry.stages[3] = Stage.STAGING
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    with load(target.gateway_url):
+        done = call(rollout, "ab", "paint@2", "paint@3", "--effect", "0.2", "--deadline-s", "60")
+
+    assert "paint-v3: promoted" in done.output
+    assert registry.stages[3] is Stage.PRODUCTION
+    assert registry.stages[2] is Stage.STAGING
+    assert target.live().id == "paint-v3"
+
+
+def test_a_drill_from_the_command_line(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry
+) -> None:
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    done = json.loads(
+        call(rollout, "drill", "paint", "--fault", "invalid", "--rate-rps", "60", "--json").output
+    )
+
+    assert done["phase"] == "rolled_back"
+    assert done["live"] == target.live().id == "paint-v1"
+    assert registry.stages == {1: Stage.PRODUCTION, 2: Stage.STAGING}
+    with pytest.raises(ConfigError, match="--fault flood"):
+        call(rollout, "drill", "paint", "--fault", "flood")
 
 
 def test_an_unknown_rollout_and_bad_weights_are_named(call: Callable[..., Any]) -> None:
