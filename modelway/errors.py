@@ -26,7 +26,8 @@
         ├── TransitionError                 the state machine does not allow this step now
         └── TransientError                  the same call may succeed later; only these are retried
             ├── NotRunningError
-            └── NotReadyError
+            ├── NotReadyError
+            └── ConflictError               somebody else changed the object meanwhile
 
 Each error says three things: what was found, what was expected, what to do. Foreign exceptions are
 mapped where they enter, with `raise … from`.
@@ -178,3 +179,7 @@ class NotRunningError(TransientError):
 
 class NotReadyError(TransientError):
     """A service or revision did not become ready in time."""
+
+
+class ConflictError(TransientError):
+    """Somebody else changed the object between reading and writing: read it again, decide again."""

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from modelway.errors import (
     ConfigError,
+    ConflictError,
     InfrastructureError,
     ModelwayError,
     NotRunningError,
@@ -36,10 +37,6 @@ class Kind(StrEnum):
     DEPLOYMENT = "apis/apps/v1/{}/deployments"
     AUTOSCALER = "apis/autoscaling/v2/{}/horizontalpodautoscalers"
     POD = "api/v1/{}/pods"
-
-
-class ConflictError(TransientError):
-    """The object changed between reading and writing: read it again, decide again."""
 
 
 class Cluster:

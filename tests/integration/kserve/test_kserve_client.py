@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from fake_kubernetes_api import FakeKubernetesApi
 
-from modelway.errors import ConfigError, NotRunningError
-from serving.kserve.client import Cluster, ConflictError, Kind
+from modelway.errors import ConfigError, ConflictError, NotRunningError
+from serving.kserve.client import Cluster, Kind
 from serving.kserve.manifests import stable_manifest
 from serving.kserve.spec import Arm, Manifest, Service
 
