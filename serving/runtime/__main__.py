@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.app import App
@@ -18,7 +19,10 @@ from serving.runtime.opening import Opening
 from serving.runtime.repository import REVISION, Folder, OneBundle, Repository, Source
 from serving.runtime.served import Served
 from serving.runtime.settings import Settings, read_settings
-from serving.runtime.transport import Transport, listen
+from serving.runtime.transport import Door, Transport, listen
+
+if TYPE_CHECKING:
+    from serving.runtime.grpc.server import GrpcServer
 
 _IN_FLIGHT_WAIT_S = 10.0
 _SWITCH_INTERVAL_S = 0.0005
@@ -49,6 +53,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--port", type=int, required=True, help="0 takes a free one; the first line of output says which"
     )
+    parser.add_argument("--grpc-port", type=int, help="gRPC too; 0 takes a free one, as above")
     parser.add_argument("--host", default="127.0.0.1", help="loopback unless said otherwise")
     parser.add_argument("--log-dir", type=Path, help="folder of the prediction log; none is kept without it")
     parser.add_argument("--workers", type=int, default=1, help="only 1: run more processes for more cores")
@@ -80,8 +85,9 @@ def _check(options: argparse.Namespace) -> None:
             expected="letters, digits, dot, dash and underscore, at most 63",
             remedy="choose such a name; it becomes part of file names and labels",
         )
-    if not 0 <= options.port <= 65535:  # noqa: PLR2004 - what a port is
-        raise ConfigError(f"--port {options.port}", expected="0 to 65535", remedy="0 takes a free one")
+    for option, port in (("--port", options.port), ("--grpc-port", options.grpc_port or 0)):
+        if not 0 <= port <= 65535:  # noqa: PLR2004 - what a port is
+            raise ConfigError(f"{option} {port}", expected="0 to 65535", remedy="0 takes a free one")
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -94,7 +100,7 @@ def serve(options: argparse.Namespace) -> None:
         ConfigError: The key is none.
     """
     stopped = _stop_signals()
-    settings = read_settings(options.settings) if options.settings else Settings()
+    settings = _settings(options)
     sock = listen(options.host, options.port)
     opener = Opening(options.verify_key, settings, options.log_dir)
     if options.repository is None:
@@ -108,21 +114,42 @@ def serve(options: argparse.Namespace) -> None:
     app = App(models, settings, repository)
     door = front_of(app, settings, app.sources)
     transport = Transport(sock, app, door=door, tls=settings.tls)
+    grpc = _grpc(app, door, settings, options.host)
     _settle()
     app.ready = True
     transport.start()
-    journal("ready", **_identity(models), address=_address(sock, settings))
+    ports = {}
+    if grpc is not None:
+        grpc.start()
+        ports["grpc_port"] = grpc.port
+    journal("ready", **_identity(models), address=_address(sock, settings), **ports)
     os.read(stopped, 1)
-    _drain(app, transport, options)
+    _drain(app, transport, grpc, options)
 
 
-def _drain(app: App, transport: Transport, options: argparse.Namespace) -> None:
+def _grpc(app: App, door: Door | None, settings: Settings, host: str) -> "GrpcServer | None":
+    if settings.grpc_port is None:
+        return None
+    from serving.runtime.grpc.server import GrpcServer  # noqa: PLC0415 - loaded only where it is asked for
+
+    return GrpcServer(app, (host, settings.grpc_port), door=door, tls=settings.tls)
+
+
+def _drain(app: App, transport: Transport, grpc: "GrpcServer | None", options: argparse.Namespace) -> None:
     journal("draining", revision=options.revision)
     app.ready = False
     time.sleep(options.drain_s)  # so that probes see it before connections are refused
-    finished = transport.stop(_IN_FLIGHT_WAIT_S)
+    finished = grpc is None or grpc.stop(_IN_FLIGHT_WAIT_S)
+    finished = transport.stop(_IN_FLIGHT_WAIT_S) and finished
     app.close()
     journal("stopped", revision=options.revision, in_flight_finished=finished, **app.totals())
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    settings = read_settings(options.settings) if options.settings else Settings()
+    if options.grpc_port is None:
+        return settings
+    return settings.model_copy(update={"grpc_port": options.grpc_port})
 
 
 def _stop_signals() -> int:

@@ -20,6 +20,9 @@ HEAVY_BODY_BYTES = 16 * 1024
 """A body above this is decoded and scored on a second thread, so that small requests and probes pass."""
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
+GRPC = "grpc:"
+"""Begins the address of a handler of messages: no HTTP client's path begins so."""
+
 Get = Callable[[], Answer]
 
 
@@ -41,6 +44,7 @@ class App:
         self.max_body_bytes = settings.limits.max_body_bytes
         self.heavy_body_bytes = HEAVY_BODY_BYTES
         self._first = first
+        self._with_grpc = settings.grpc_port is not None
         self.sources: list[Source] = []
         """What else is counted: whatever stands before the models."""
         self._open, self._unloaded = False, frozenset[str]()
@@ -153,6 +157,8 @@ class App:
             yield from ((f"{address}/infer", v2) for address in addresses)
             if len(addresses) > 1:
                 yield f"/v1/models/{served.name}:predict", served.handler(served.v1)
+            if self._with_grpc:
+                yield from _grpc_handlers(served, newest=len(addresses) > 1)
 
     def _addressed(self) -> Iterator[tuple[Served, Sequence[str]]]:
         """Every model and its V2 addresses; the first of a name has the one without a version too."""
@@ -206,10 +212,18 @@ class App:
     @staticmethod
     def _model_in(path: str) -> str:
         """The model that an address is about, or nothing."""
-        for start in ("/v2/models/", "/v1/models/"):
+        for start in ("/v2/models/", "/v1/models/", GRPC):
             if path.startswith(start):
                 return path.removeprefix(start).split("/")[0].split(":")[0]
         return ""
 
     def _metrics_text(self) -> Answer:
         return 200, self._text_headers, exposition(self.families())
+
+
+def _grpc_handlers(served: Served, *, newest: bool) -> Iterator[tuple[str, Handler]]:
+    from serving.runtime.grpc.codec import V2Grpc  # noqa: PLC0415 - protobuf is only imported for gRPC
+
+    handler = served.handler(V2Grpc(served.bundle.signature, served.revision, served.columns))
+    versions = [served.revision, ""] if newest else [served.revision]
+    yield from ((f"{GRPC}{served.name}:{version}", handler) for version in versions)

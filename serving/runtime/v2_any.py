@@ -14,7 +14,7 @@ from serving.runtime.problems import RequestError, shown
 from serving.runtime.records import RECORDS
 
 _MAX_DEPTH = 8
-_NOT_OFFERED = ("shared_memory_region", "classification")
+NOT_OFFERED = ("shared_memory_region", "classification")
 """Parameters that change where data lies or what an answer means: ignoring them would mislead."""
 
 
@@ -206,7 +206,7 @@ def _mapping(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(parameters, dict):
         raise RequestError(f"`parameters` of {where} must be an object")
-    for name in _NOT_OFFERED:
+    for name in NOT_OFFERED:
         if name in parameters:
             raise RequestError(f"the parameter `{name}` of {where} is not offered by this server")
     return parameters

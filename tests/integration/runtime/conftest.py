@@ -179,3 +179,11 @@ def shared(bundle: Bundle, keys: Path) -> Iterator[Server]:
     server = launch(command(bundle.path, keys, "--port", "0"), ROOT)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def speaking(bundle: Bundle, keys: Path) -> Iterator[Server]:
+    """One server that speaks gRPC too, for the tests that leave it as it was."""
+    server = launch(command(bundle.path, keys, "--port", "0", "--grpc-port", "0"), ROOT)
+    yield server
+    server.stop()
