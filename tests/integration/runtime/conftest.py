@@ -96,6 +96,12 @@ def command(
     return [python, "-m", "serving.runtime", *where, "--revision", revision, *more]
 
 
+@pytest.fixture(scope="session")
+def command_of() -> Callable[..., list[str]]:
+    """The command line of a server, for tests with bundles of their own."""
+    return command
+
+
 @dataclass
 class Server:
     """A running process and what it said."""
