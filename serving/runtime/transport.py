@@ -42,8 +42,10 @@ class Head(Protocol):
     method: str
     path: str
     query_string: str
-    client: str
-    """Address and port of the peer."""
+
+    @property
+    def client(self) -> str:
+        """Address and port of the peer."""
 
     @property
     def headers(self) -> Any:
