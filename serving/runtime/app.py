@@ -9,6 +9,7 @@ from serving.runtime.codecs import headers_of
 from serving.runtime.control import INDEX, Control
 from serving.runtime.exchange import Answer
 from serving.runtime.exposition import Family, Source, exposition
+from serving.runtime.job_routes import JobDesk
 from serving.runtime.metadata import model_metadata, server_metadata
 from serving.runtime.reply import error_body, json_body
 from serving.runtime.repository import Repository
@@ -48,6 +49,10 @@ class App:
         self.sources: list[Source] = []
         """What else is counted: whatever stands before the models."""
         self._open, self._unloaded = False, frozenset[str]()
+        self._jobs: JobDesk | None = None
+        if settings.jobs is not None:
+            self._jobs = JobDesk(settings.jobs, headers_of(first.revision), self._find)
+            self.sources.append(self._jobs)
         self._logs = {served.log for served in models if served.log is not None}
         self._control = None if repository is None else Control(repository, first.revision)
         self._json_headers = headers_of(first.revision)
@@ -88,12 +93,16 @@ class App:
     def _route(self) -> None:
         """Let the addresses follow the models; a request sees the old ones or the new ones."""
         self._posts = dict(self._handlers())
+        if self._jobs is not None:
+            self._posts = self._jobs.taking(self._posts)
         self._gets = {**self._server_documents(), **dict(self._model_documents())}
 
     def close(self) -> None:
         """Finish what the second thread has, then the logs."""
         if self._control is not None:
             self._control.close()
+        if self._jobs is not None:
+            self._jobs.close()
         self._second.shutdown(wait=True)
         for served in self.models:
             served.close()
@@ -126,6 +135,8 @@ class App:
         path = head.path
         if self._control is not None and self._control.handler(path) is not None:
             return None if head.method == "POST" else self._not_allowed("POST")
+        if self._jobs is not None and (answer := self._jobs.at(head)) is not None:
+            return answer
         if self._model_in(path) in self._unloaded:
             return self.refuse(503, f"{self._model_in(path)!r} is not loaded; it can be: see {INDEX}")
         return self.refuse(404, self._lost(path))
@@ -142,6 +153,10 @@ class App:
         """A client's error: counted, and said."""
         self._first.metrics.refused(status)
         return status, self._json_headers, error_body(message)
+
+    def _find(self, path: str) -> Handler | None:
+        """The handler of an address while its model is ready."""
+        return self._posts.get(path) if self.ready else None
 
     def _other(self, path: str) -> Handler:
         """What answers where there is no model: the repository, or a refusal since the head was looked at."""
