@@ -22,7 +22,7 @@ STATIONS = {
     "models": "List, promote, roll back and verify registered models.",
     "optimize": "Inspect a model's graph, and prove that it answers sanely.",
     "serve": "Serve a model behind the local gateway.",
-    "rollout": "Start, watch or abort a canary rollout.",
+    "rollout": "Start, compare, practise, watch or abort a rollout.",
     "loadtest": "Offer load to the gateway and hold it against the SLO.",
     "monitor": "Drift, matured performance and what they ask for.",
     "retrain": "Run continuous training: look, decide, train, roll out.",
