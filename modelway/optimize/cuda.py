@@ -5,6 +5,7 @@ does its absence says so. Shares the primary context with TensorRT, which uses t
 """
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,14 @@ class Device:
         address = ctypes.c_uint64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size_bytes))
         return int(address.value)
+
+    def release(self, addresses: Sequence[int]) -> None:
+        """Give the memory, the stream and the context back; the device is of no use afterwards."""
+        self.enter()
+        for address in addresses:
+            self._call("cuMemFree_v2", ctypes.c_uint64(address))
+        self._call("cuStreamDestroy_v2", ctypes.c_void_p(self.stream))
+        self._call("cuDevicePrimaryCtxRelease_v2", self._device)
 
     def to_device(self, address: int, host: Any) -> None:
         """Copy a C-contiguous array onto the device, in the stream's order."""

@@ -1,6 +1,7 @@
 """A compiled engine on the GPU, through `tensorrt_rtx` or `tensorrt`: the same calls in both."""
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class TensorRtEngine:
         self._input = self._device.allocate(self._max_rows * width * self.row.itemsize)
         self._answers = self._device.allocate(self._max_rows * self.output.itemsize)
         self._bind(self._context)
+        freed = weakref.finalize(self, self._device.release, (self._input, self._answers))
+        freed.atexit = False  # the driver frees a process's memory itself, and may be gone by then
 
     def run(self, matrix: Matrix) -> Matrix:
         """Answers for float32 rows (n, F), as many calls as the profile's most rows ask for.

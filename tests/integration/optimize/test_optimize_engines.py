@@ -170,3 +170,15 @@ def test_the_commands_compare_compile_and_sign(trees, tmp_path, monkeypatch):
     (engine,) = compiled["engines"]
     assert engine["note"] == "taken from the cache"
     assert (tmp_path / "home/engines/bundles" / compiled["digest"] / ENGINES_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        ("Runtime", ["deserialize_cuda_engine"]),
+        ("ICudaEngine", ["num_io_tensors", "get_tensor_name", "create_execution_context"]),
+        ("IExecutionContext", ["set_input_shape", "set_tensor_address", "execute_async_v3"]),
+    ],
+)
+def test_the_calls_that_the_server_makes_on_a_gpu_exist(module, owner, names):
+    assert [name for name in names if not hasattr(getattr(module, owner), name)] == []
