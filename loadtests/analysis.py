@@ -6,7 +6,7 @@ from loadtests.comparison import compare
 from loadtests.options import LoadOptions
 from loadtests.outcomes import Requests
 from loadtests.profiles import Profile, profile_of
-from loadtests.results import LatencySummary, LoadResults, PhaseResults, summarise
+from loadtests.results import LatencySummary, LoadResults, PhaseResults, rate_of_a_core, summarise
 from loadtests.rules import Recovered, Trends, recovered, trends
 from loadtests.schedule import Span
 from loadtests.vitals import Vitals
@@ -37,7 +37,9 @@ def analyse(  # noqa: PLR0913 - a run is five things beside its options
     )
     profile = profile_of(options.profile)
     rules = {} if options.once else _by_rule(profile, requests, spans, vitals, options.slo)
+    cpu_s = vitals.cpu_s[-1] if vitals.cpu_s else 0.0  # until the last answer, as the requests are
     more = {
+        "generator_limit_rps": rate_of_a_core(whole.planned - whole.never_sent, cpu_s),
         "generator_lag_ms": LatencySummary.of(vitals.lag_ms(0.0, duration_s)),
         "phases": tuple(_phases(requests, spans, vitals, options.slo)),
         "memory": vitals.memory,

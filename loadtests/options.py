@@ -120,7 +120,7 @@ def make_options(**given: object) -> LoadOptions:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"load test option {where or 'users'}: {first['msg']}",
+            f"load test option{f' {where}' if where else 's'}: {first['msg']}",
             expected=f"values as in loadtests.options.LoadOptions; profiles: {', '.join(PROFILES)}",
             remedy="`python -m loadtests --help` lists the options and their units",
         ) from error

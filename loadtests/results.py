@@ -175,12 +175,13 @@ def summarise(  # noqa: PLR0913 - a run is requests and five facts about it
         service_ms=LatencySummary.of(requests.service_ms[timed & sent]),
         generator_late_ms=LatencySummary.of(requests.generator_late_ms[sent]),
         generator_cpu_share=cpu_share,
-        generator_limit_rps=_limit_rps(int(sent.sum()), cpu_share * duration_s),
+        generator_limit_rps=rate_of_a_core(int((sent & ~late).sum()), cpu_share * duration_s),
         revisions=tuple(_by_revision(requests)),
     )
 
 
-def _limit_rps(sent: int, cpu_s: float) -> float | None:
+def rate_of_a_core(sent: int, cpu_s: float) -> float | None:
+    """Requests per second at which one core is full, if each takes the CPU time that these took."""
     return sent / cpu_s if sent and cpu_s > 0 else None
 
 

@@ -34,16 +34,19 @@ class Watch:
         self._mb: list[float | None] = []
         self._greenlets: list[gevent.Greenlet] = []
         self._cpu_s = 0.0
+        self._offer: Offer | None = None
 
     def start(self, offer: Offer) -> None:
         """Begin to look; times count from the start of the offer."""
-        self._cpu_s = time.process_time()
+        self._cpu_s, self._offer = time.process_time(), offer
         self._look(offer)
         self._greenlets = [gevent.spawn(self._keep_looking, offer), gevent.spawn(self._keep_waking, offer)]
 
     def stop(self) -> Vitals:
-        """Look no more; what was seen."""
+        """Look a last time; what was seen."""
         gevent.killall(self._greenlets)
+        if self._offer is not None:
+            self._look(self._offer)
         if self._read is not None:
             self._vitals.memory = memory_of(self._vitals.at_s, self._mb, self._processes.gone)
         return self._vitals

@@ -235,7 +235,8 @@ def test_a_slower_revision_is_found_out(
 
 
 def test_a_soak_holds_a_share_of_the_rate_at_which_the_server_bends(folder: Path, tmp_path: Path) -> None:
-    promise = Slo(latency_limit_ms=300, latency_percentile=80, max_error_rate=0.1, rate_rps=8)
+    # A limit so wide that only a queue at the server reaches it, however busy this machine is.
+    promise = Slo(latency_limit_ms=1000, latency_percentile=80, max_error_rate=0.1, rate_rps=8)
     slow = make_bundle(folder, promise, size=1000)
     with gateway_for(revision(slow, folder)) as target:
         told = make_options(
