@@ -32,21 +32,6 @@ def gemm_form(forest: Forest, source: str, output: str) -> GraphPart:
         source: Name of a float32 tensor (n, F).
         output: Name for the sums, float32 (n, K).
     """
-    parts = _Branches.of(forest)
-    trees, branches, _ = parts.paths.shape
-    constants = (
-        constant(f"{PREFIX}features", parts.feature.ravel(), np.int32),
-        constant(f"{PREFIX}thresholds", parts.threshold.ravel()),
-        constant(f"{PREFIX}missing_yes", parts.missing_yes.ravel()),
-        constant(f"{PREFIX}branch_shape", [-1, trees, branches], np.int64),
-        constant(f"{PREFIX}paths", parts.paths),
-        constant(f"{PREFIX}yes_count", parts.yes_count),
-        constant(f"{PREFIX}last", [-1], np.int64),
-        constant(f"{PREFIX}weights", parts.weights[:, None]),
-        constant(f"{PREFIX}nothing", 0.0),
-        constant(f"{PREFIX}trees_and_leaves", [0, 2], np.int64),
-        constant(f"{PREFIX}base", forest.base),
-    )
     nodes = (
         *_asked(source, f"{PREFIX}features", f"{PREFIX}thresholds", ""),
         node("Cast", [f"{PREFIX}is_yes"], f"{PREFIX}yes", to=FLOAT),
@@ -60,7 +45,25 @@ def gemm_form(forest: Forest, source: str, output: str) -> GraphPart:
         node("ReduceSum", [f"{PREFIX}picked", f"{PREFIX}trees_and_leaves"], f"{PREFIX}sum", keepdims=0),
         node("Add", [f"{PREFIX}sum", f"{PREFIX}base"], output),
     )
-    return GraphPart(nodes, constants)
+    return GraphPart(nodes, _gemm_constants(forest))
+
+
+def _gemm_constants(forest: Forest) -> tuple[object, ...]:
+    parts = _Branches.of(forest)
+    trees, branches, _ = parts.paths.shape
+    return (
+        constant(f"{PREFIX}features", parts.feature.ravel(), np.int32),
+        constant(f"{PREFIX}thresholds", parts.threshold.ravel()),
+        constant(f"{PREFIX}missing_yes", parts.missing_yes.ravel()),
+        constant(f"{PREFIX}branch_shape", [-1, trees, branches], np.int64),
+        constant(f"{PREFIX}paths", parts.paths),
+        constant(f"{PREFIX}yes_count", parts.yes_count),
+        constant(f"{PREFIX}last", [-1], np.int64),
+        constant(f"{PREFIX}weights", parts.weights[:, None]),
+        constant(f"{PREFIX}nothing", 0.0),
+        constant(f"{PREFIX}trees_and_leaves", [0, 2], np.int64),
+        constant(f"{PREFIX}base", forest.base),
+    )
 
 
 def traversal_form(forest: Forest, source: str, output: str) -> GraphPart:
