@@ -13,10 +13,10 @@ import grpc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from modelway.bundle.bundle import MODEL_FILE, Bundle
 from modelway.bundle.signing import VERIFY_KEY_FILE
+from serving.runtime.grpc.messages import message
 
 SERVICE = "/inference.GRPCInferenceService/"
 Call = Callable[..., Any]
@@ -38,11 +38,11 @@ def call(channel: Any, method: str, request: Any, response: Any, timeout: float 
 
 
 def infer(channel: Any, request: Any, timeout: float = 30) -> Any:
-    return call(channel, "ModelInfer", request, pb.ModelInferResponse, timeout)
+    return call(channel, "ModelInfer", request, message("ModelInferResponse"), timeout)
 
 
 def raw_row(score: float, work: float = 0.0, **more: Any) -> Any:
-    request = pb.ModelInferRequest(model_name="echo", **more)
+    request = message("ModelInferRequest")(model_name="echo", **more)
     request.inputs.add(name="features", datatype="FP32", shape=[1, 3])
     request.raw_input_contents.append(struct.pack("<3f", score, work, 0.0))
     return request
@@ -66,7 +66,7 @@ def test_raw_in_raw_out_typed_in_typed_out(channel: Any) -> None:
     assert struct.unpack("<f", raw.raw_output_contents[0]) == (0.625,)
     assert struct.unpack("<q", raw.raw_output_contents[1]) == (1,)
 
-    typed = pb.ModelInferRequest(model_name="echo")
+    typed = message("ModelInferRequest")(model_name="echo")
     for name, kind, field, value in (
         ("score", "FP64", "fp64_contents", 0.625),
         ("work", "UINT8", "uint_contents", 0),
@@ -88,7 +88,7 @@ def test_any_number_of_rows_comes_back_in_order(channel: Any, rows: int) -> None
     scores = np.arange(rows, dtype="<f4") / 8192
     matrix = np.zeros((rows, 3), "<f4")
     matrix[:, 0] = scores
-    request = pb.ModelInferRequest(model_name="echo")
+    request = message("ModelInferRequest")(model_name="echo")
     request.inputs.add(name="features", datatype="FP32", shape=[rows, 3])
     request.raw_input_contents.append(matrix.tobytes())
     answer = infer(channel, request)
@@ -126,7 +126,9 @@ def spoilt(**changes: Any) -> Any:
         pytest.param(
             spoilt(raw=[struct.pack("<3f", np.inf, 0, 0)]), "INVALID_ARGUMENT", "infinite", id="infinite"
         ),
-        pytest.param(pb.ModelInferRequest(model_name="echo"), "INVALID_ARGUMENT", "empty", id="no-inputs"),
+        pytest.param(
+            message("ModelInferRequest")(model_name="echo"), "INVALID_ARGUMENT", "empty", id="no-inputs"
+        ),
         pytest.param(b"\xff\xff\xff", "INVALID_ARGUMENT", "no ModelInferRequest", id="no-message"),
         pytest.param(raw_row(0.5, work=-1), "INTERNAL", "the graph failed", id="the-graph-raises"),
         pytest.param(raw_row(2.5), "INTERNAL", "no probability", id="no-probability"),
@@ -150,29 +152,40 @@ def test_a_deadline_ends_the_wait_and_not_the_server(channel: Any) -> None:
 
 
 def test_what_is_not_offered_says_so(channel: Any) -> None:
-    error = refused(lambda: call(channel, "ModelStreamInfer", b"", pb.ModelInferResponse))
+    error = refused(lambda: call(channel, "ModelStreamInfer", b"", message("ModelInferResponse")))
 
     assert error.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_health_and_metadata_say_what_rest_says(channel: Any) -> None:
-    assert call(channel, "ServerLive", pb.ServerLiveRequest(), pb.ServerLiveResponse).live
-    assert call(channel, "ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse).ready
-    assert call(channel, "ModelReady", pb.ModelReadyRequest(name="echo"), pb.ModelReadyResponse).ready
-    metadata = call(channel, "ModelMetadata", pb.ModelMetadataRequest(name="echo"), pb.ModelMetadataResponse)
+    assert call(channel, "ServerLive", message("ServerLiveRequest")(), message("ServerLiveResponse")).live
+    assert call(channel, "ServerReady", message("ServerReadyRequest")(), message("ServerReadyResponse")).ready
+    assert call(
+        channel, "ModelReady", message("ModelReadyRequest")(name="echo"), message("ModelReadyResponse")
+    ).ready
+    metadata = call(
+        channel,
+        "ModelMetadata",
+        message("ModelMetadataRequest")(name="echo"),
+        message("ModelMetadataResponse"),
+    )
     assert [(tensor.name, tensor.datatype) for tensor in metadata.inputs] == [
         ("score", "FP32"),
         ("work", "FP32"),
         ("colour", "BYTES"),
     ]
     assert list(metadata.versions) == ["r1"]
-    about = call(channel, "ServerMetadata", pb.ServerMetadataRequest(), pb.ServerMetadataResponse)
+    about = call(
+        channel, "ServerMetadata", message("ServerMetadataRequest")(), message("ServerMetadataResponse")
+    )
     assert (about.name, "model_repository" in about.extensions) == ("modelway", True)
     unknown = refused(
-        lambda: call(channel, "ModelReady", pb.ModelReadyRequest(name="x"), pb.ModelReadyResponse)
+        lambda: call(
+            channel, "ModelReady", message("ModelReadyRequest")(name="x"), message("ModelReadyResponse")
+        )
     )
     assert unknown.code() == grpc.StatusCode.NOT_FOUND
-    serving = call(channel, "/grpc.health.v1.Health/Check", b"", pb.InferParameter)
+    serving = call(channel, "/grpc.health.v1.Health/Check", b"", message("InferParameter"))
     assert serving.SerializeToString() == b"\x08\x01"  # field 1, SERVING
 
 
@@ -188,8 +201,10 @@ def test_calls_are_counted_like_requests(start: Any) -> None:
 
 
 def test_clients_may_not_unload_unless_the_server_was_told_so(channel: Any) -> None:
-    request = pb.RepositoryModelUnloadRequest(model_name="echo")
-    error = refused(lambda: call(channel, "RepositoryModelUnload", request, pb.RepositoryModelUnloadResponse))
+    request = message("RepositoryModelUnloadRequest")(first="echo")
+    error = refused(
+        lambda: call(channel, "RepositoryModelUnload", request, message("RepositoryModelUnloadResponse"))
+    )
 
     assert error.code() == grpc.StatusCode.PERMISSION_DENIED
 
@@ -213,19 +228,23 @@ def test_models_of_a_repository_come_and_go(begin: Any, bundle: Bundle, keys: Pa
             "0",
         ]
     )
-    load = pb.RepositoryModelLoadRequest(model_name="echo")
+    load = message("RepositoryModelLoadRequest")(first="echo")
     with caller(server.said[0]["grpc_port"]) as channel:
         assert infer(channel, raw_row(0.5)).model_version == "2"
         assert infer(channel, raw_row(0.5, model_version="1")).model_version == "1"
-        unload = pb.RepositoryModelUnloadRequest(model_name="echo")
-        assert call(channel, "RepositoryModelUnload", unload, pb.RepositoryModelUnloadResponse).isUnloaded
+        unload = message("RepositoryModelUnloadRequest")(first="echo")
+        assert call(
+            channel, "RepositoryModelUnload", unload, message("RepositoryModelUnloadResponse")
+        ).isUnloaded
         assert refused(lambda: infer(channel, raw_row(0.5))).code() == grpc.StatusCode.UNAVAILABLE
         (tmp_path / "models" / "echo" / "2" / MODEL_FILE).write_bytes(b"")
-        error = refused(lambda: call(channel, "RepositoryModelLoad", load, pb.RepositoryModelLoadResponse))
+        error = refused(
+            lambda: call(channel, "RepositoryModelLoad", load, message("RepositoryModelLoadResponse"))
+        )
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert MODEL_FILE in error.details()
         shutil.rmtree(tmp_path / "models" / "echo" / "2")
-        assert call(channel, "RepositoryModelLoad", load, pb.RepositoryModelLoadResponse).isLoaded
+        assert call(channel, "RepositoryModelLoad", load, message("RepositoryModelLoadResponse")).isLoaded
         assert infer(channel, raw_row(0.25)).model_version == "1"
     assert server.stop() == 0
     versions = [
