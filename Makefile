@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY) ## Create .venv from requirements.lock
 
-accelerators: $(READY) $(VENV)/.accelerators .venv-triton/.ready ## Add TensorRT and a real Triton server (0.4 GB)
+accelerators: $(READY) $(VENV)/.accelerators .venv-triton/.ready ## Add TensorRT and a real Triton server (0.2 GB to fetch)
 
 $(VENV)/.accelerators: requirements-accelerators.lock $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements-accelerators.lock
