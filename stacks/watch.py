@@ -77,4 +77,5 @@ def draw_drift(report: MonitoringReport) -> str:
     page = page_of(reports_folder() / "monitoring" / report.model, report.as_of)
     path = page.with_name(f"evidently-{report.as_of:%Y-%m-%d}.html")
     reference = pl.read_parquet(bundle.reference)
-    return str(evidently_report(reference, current, path, inputs=bundle.signature.inputs))
+    shown = [column for column in bundle.signature.inputs if column.name not in bundle.policy.masked]
+    return str(evidently_report(reference, current, path, inputs=shown))

@@ -63,6 +63,34 @@ def show(
     _print(read_monitoring(page), page, as_json=json_)
 
 
+@app.command()
+def forget(
+    subject: str = typer.Argument(..., help="The key as clients send it, e.g. a loan's number."),
+    use_case: str = USE_CASE,
+    *,
+    log: Path = typer.Option(None, help="Folder of the prediction log; the active stack's unless said."),
+    json_: bool = JSON,
+) -> None:
+    """Remove one subject's rows from the prediction log, also from one that hashes its keys.
+
+    For a hashed log MODELWAY_LOG_SALT must be set as it is for the servers. Files are replaced as a
+    whole; rows that a server has not written yet are not found: run it again after some seconds.
+    """
+    from modelway.bundle.masking import log_salt  # noqa: PLC0415 - --help does without
+    from modelway.monitoring.forget import forget as forget_rows  # noqa: PLC0415 - as above
+
+    folder = log or _prediction_log(use_case)
+    forgotten = forget_rows(folder, subject, salt=log_salt())
+    found = {"rows removed": forgotten.rows, "files changed": forgotten.files, "log": str(folder)}
+    emit([found], as_json=json_, title="Forgotten")
+
+
+def _prediction_log(use_case: str) -> Path:
+    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, only when a command runs
+
+    return serving_target(use_case).prediction_log_folder
+
+
 def _folder(use_case: str) -> Path:
     from stacks.active import reports_folder  # noqa: PLC0415 - ZenML, only when a command runs
 

@@ -4,7 +4,7 @@ Per column and window: a p-value, an effect size, and Benjamini-Hochberg over al
 An alarm needs a significant difference of a size that matters in 2 of the last 3 windows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -74,6 +74,8 @@ def measure_drift(
     windows: Sequence[pl.DataFrame],
     inputs: Sequence[Input],
     policy: DriftPolicy | None = None,
+    *,
+    masked: Collection[str] = (),
 ) -> DriftReport:
     """Compare windows of the prediction log with the bundle's reference.
 
@@ -82,12 +84,14 @@ def measure_drift(
         windows: Encoded inputs by name and `_probability`, oldest first; may be empty frames.
         inputs: The signature's inputs.
         policy: When to alarm.
+        masked: Inputs that the log does not keep: they cannot be compared, which the verdict says.
 
     Raises:
         ContractError: The reference or a window lacks a column.
     """
     policy = policy or DriftPolicy()
-    compared = tuple(compared_series(inputs))
+    compared = tuple(s for s in compared_series(inputs) if s.column not in masked)
+    hidden = tuple(_hidden(s, len(windows)) for s in compared_series(inputs) if s.column in masked)
     _check_columns(reference, [s.reference_column for s in compared], "the drift reference")
     tested = [reference.height >= policy.min_rows and w.height >= policy.min_rows for w in windows]
     known = sorted_columns(reference, compared)
@@ -101,8 +105,17 @@ def measure_drift(
     return DriftReport(
         reference_rows=reference.height,
         windows=tuple(_window_rows(w, use) for w, use in zip(windows, tested, strict=True)),
-        columns=columns,
-        verdict=_verdict(columns, policy.recent - unseen, policy),
+        columns=columns + hidden,
+        verdict=_verdict(columns, policy.recent - unseen, policy, masked=sorted(masked)),
+    )
+
+
+def _hidden(series: Series, windows: int) -> ColumnDrift:
+    """A series that nobody can see: no test in any window."""
+    nothing: tuple[Difference | None, ...] = (None,) * windows
+    outcome = Outcome.INCONCLUSIVE
+    return ColumnDrift(
+        name=series.name, kind=series.kind, differences=nothing, outcome=outcome, warning=False
     )
 
 
@@ -153,12 +166,16 @@ def _window_rows(window: pl.DataFrame, tested: bool) -> WindowRows:
     )
 
 
-def _verdict(columns: Sequence[ColumnDrift], tested: int, policy: DriftPolicy) -> Verdict:
+def _verdict(
+    columns: Sequence[ColumnDrift], tested: int, policy: DriftPolicy, masked: Sequence[str]
+) -> Verdict:
     """One reason for each column that speaks, or one that says that none does."""
     reasons = [_reason(c, policy) for c in columns if c.outcome is Outcome.FAIL or c.warning]
     unclear = [c.name for c in columns if c.outcome is Outcome.INCONCLUSIVE]
     if unclear:
         reasons.append(_unclear(unclear, tested, policy))
+    if masked:
+        reasons.append(_not_kept(masked))
     if not reasons:
         reasons.append(
             Reason(metric="drift", outcome=Outcome.PASS, message=f"no column of {len(columns)} drifted")
@@ -179,6 +196,16 @@ def _reason(column: ColumnDrift, policy: DriftPolicy) -> Reason:
         found=max(d.effect for d in recent),
         limit=limit,
         unit="effect",
+    )
+
+
+def _not_kept(names: Sequence[str]) -> Reason:
+    return Reason(
+        metric="drift: masked columns",
+        outcome=Outcome.INCONCLUSIVE,
+        message=f"the prediction log masks {', '.join(names)}: not compared, so not cleared",
+        found=len(names),
+        unit="columns",
     )
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from modelway.bundle.bundle import Bundle
+from modelway.bundle.masking import SALT_VARIABLE, hashed, log_salt
 from modelway.bundle.signature import Signature
-from modelway.contract import Frozen, Verdict
+from modelway.contract import Frozen, Outcome, Reason, Verdict
 from modelway.errors import EmptyWindowError
 from modelway.monitoring.drift import DriftReport, measure_drift
 from modelway.monitoring.performance import MATURED_AT, PerformanceReport, measure_performance
@@ -28,6 +31,8 @@ class Subject(Frozen):
     training_rows: int | None = None
     metrics: Mapping[str, float | None] = {}
     """Of the held-out evaluation."""
+    masked: Mapping[str, Literal["drop", "hash"]] = {}
+    """What its prediction log does not keep as it is, by column."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Subject":
@@ -38,6 +43,7 @@ class Subject(Frozen):
             as_of=bundle.lineage.as_of,
             training_rows=bundle.lineage.training_rows,
             metrics=bundle.lineage.metrics,
+            masked=bundle.policy.masked,
         )
 
 
@@ -90,7 +96,8 @@ def monitor(  # noqa: PLR0913 - three sources, a subject, a date and a policy
     policy = policy or MonitoringPolicy()
     frame, missing = _predictions(predictions, subject, as_of, policy)
     recent = windows_before(as_of, days=policy.window_days, count=policy.windows)
-    drift = measure_drift(reference, cut(frame, recent), subject.signature.inputs, policy.drift)
+    inputs, masked = subject.signature.inputs, set(subject.masked) & set(subject.signature.names)
+    drift = measure_drift(reference, cut(frame, recent), inputs, policy.drift, masked=masked)
     performance = _performance(frame, labels, subject, as_of, policy)
     signals = _signals(drift, performance, labels, subject)
     return MonitoringReport(
@@ -108,15 +115,34 @@ def monitor(  # noqa: PLR0913 - three sources, a subject, a date and a policy
 def _performance(
     frame: pl.DataFrame, labels: pl.DataFrame, subject: Subject, as_of: datetime, policy: MonitoringPolicy
 ) -> PerformanceReport:
-    return measure_performance(
+    rule = subject.masked.get(subject.signature.key)
+    salt = log_salt() if rule == "hash" else None
+    report = measure_performance(
         frame,
-        labels,
+        labels if salt is None else _with_hashed_key(labels, subject.signature.key, salt),
         key=subject.signature.key,
         as_of=as_of,
         windows=windows_before(as_of, days=policy.window_days, count=policy.performance_windows),
         reference=subject.metrics,
         policy=policy.performance,
     )
+    return (
+        report if rule is None or salt else report.model_copy(update={"verdict": _unjoinable(subject, rule)})
+    )
+
+
+def _with_hashed_key(labels: pl.DataFrame, key: str, salt: str) -> pl.DataFrame:
+    """The labels under the names that the log has for their subjects."""
+    return labels.with_columns(
+        pl.col(key).cast(pl.String).map_elements(partial(hashed, salt=salt), return_dtype=pl.String)
+    )
+
+
+def _unjoinable(subject: Subject, rule: str) -> Verdict:
+    key = subject.signature.key
+    why = f"{SALT_VARIABLE} is not set here" if rule == "hash" else "it keeps none"
+    message = f"the prediction log masks {key}, and {why}: no label can be joined"
+    return Verdict.of([Reason(metric="matured labels", outcome=Outcome.INCONCLUSIVE, message=message)])
 
 
 def _signals(

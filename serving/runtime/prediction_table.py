@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelway.bundle.bundle import Bundle
+from serving.runtime.masks import Masks
 from serving.runtime.origins import Origins
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.prediction_log import Entry, Writer
@@ -23,18 +24,23 @@ def parquet_writer(bundle: Bundle, revision: str) -> Callable[[], Writer]:
     A model with a fallback rule has `_fallback`: why the rule answered, null where the model did. One that is
     asked by key has `_features_from`, `request` or `store`, and for each feature view `_at_<view>`: when the
     stored values were true, null where none were used.
+
+    What the policy masks is left out (`drop`) or hashed: inputs then as text in `_hashed_<name>`.
+
+    Raises:
+        ConfigError: The policy masks what is not there, or hashes without a salt.
     """
+    masks, origins = Masks(bundle), Origins(bundle)
 
     def make() -> Writer:
         import pyarrow as pa  # noqa: PLC0415 - 0.2 s and 40 MB that a server without a log need not pay
         import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
         names, process = bundle.signature.names, os.urandom(6).hex()
-        origins = Origins(bundle)
         constants = {"_model": bundle.signature.model_name, "_revision": revision, "_bundle": bundle.digest}
 
         def fill(sink: Any, entries: Sequence[Entry]) -> None:
-            table = _table(Arrays(pa), entries, names, constants, process, origins)
+            table = _table(Arrays(pa), entries, names, constants, process, (origins, masks))
             # a dictionary of unique ids and floats costs twice the time and half again the space
             with pq.ParquetWriter(
                 sink, table.schema, compression="zstd", use_dictionary=list(constants)
@@ -105,15 +111,16 @@ def _table(  # noqa: PLR0913, PLR0917 - a table joins what every part of it come
     names: Sequence[str],
     constants: Mapping[str, str],
     process: str,
-    origins: Origins,
+    rules: tuple[Origins, Masks],
 ) -> Any:
+    origins, masks = rules
     pa, counts = arrays.pa, np.array([entry.request.rows for entry in entries])
     rows = int(counts.sum())
     received = np.repeat(np.array([entry.received_us for entry in entries], dtype=np.int64), counts)
     columns: dict[str, Any] = {
-        "_request_id": arrays.strings(_request_ids(entries, process)),
+        "_request_id": arrays.strings(_request_ids(entries, process, masks)),
         "_row": arrays.of(pa.int32(), _rows_within(counts)),
-        "_entity_id": arrays.strings(_entity_ids(entries)),
+        "_entity_id": arrays.strings(masks.entities(_entity_ids(entries))),
         "_event_time": arrays.of(arrays.moment, _event_times(entries, received)),
         "_received_at": arrays.of(arrays.moment, received),
     }
@@ -121,14 +128,15 @@ def _table(  # noqa: PLR0913, PLR0917 - a table joins what every part of it come
     columns["_probability"] = arrays.of(pa.float32(), _floats(entry.probabilities for entry in entries))
     columns |= origins.columns(arrays, entries)
     features = np.asfortranarray(_floats(entry.features for entry in entries).reshape(rows, len(names)))
-    columns |= {name: arrays.of(pa.float32(), features[:, at]) for at, name in enumerate(names)}
-    return pa.table(columns)
+    return pa.table({**columns, **masks.inputs(arrays, names, features)})
 
 
-def _request_ids(entries: Sequence[Entry], process: str) -> list[str]:
+def _request_ids(entries: Sequence[Entry], process: str, masks: Masks) -> list[str]:
+    """The client's own where there is one that may be kept, else ours."""
     ids: list[str] = []
-    for entry in entries:
-        ids += [entry.request.request_id or f"{process}-{entry.serial}"] * entry.request.rows
+    given = masks.request_ids([entry.request.request_id or None for entry in entries])
+    for entry, own in zip(entries, given, strict=True):
+        ids += [own or f"{process}-{entry.serial}"] * entry.request.rows
     return ids
 
 
