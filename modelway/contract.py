@@ -123,6 +123,12 @@ class Gates(Frozen):
     min_slice_rows: int = Field(default=200, gt=0)
     min_rows: int = Field(default=500, gt=0)
     min_positives: int = Field(default=30, gt=0)
+    max_demographic_parity_difference: float | None = Field(default=None, gt=0, le=1)
+    """Largest minus smallest share flagged between the groups of a slice; None: shown, not judged."""
+    max_equalized_odds_difference: float | None = Field(default=None, gt=0, le=1)
+    """The same for recall and false-positive rate, the larger of the two; None: shown, not judged."""
+    max_test_openings: int | None = Field(default=20, ge=1)
+    """How many different models may be measured on the same test rows; None: not limited."""
     max_parity_error: float = Field(default=1e-4, gt=0)
     """Largest |probability difference| between the trained model and its exported graph."""
 

@@ -6,6 +6,7 @@ from zenml import step
 
 from modelway.evaluation.held_out import evaluate_on
 from modelway.evaluation.record import Evaluation
+from modelway.registry.openings import open_test
 from modelway.training.artifacts import Trained
 from modelway.training.splits import Splits
 from modelway.usecase import load_use_case
@@ -15,6 +16,9 @@ from stacks.active import registry
 @step(enable_cache=False)  # the champion may be another one by now
 def evaluate_candidate(trained: Trained, splits: Splits) -> Annotated[Evaluation, "evaluation"]:
     """It only measures: `decide_gates` decides."""
-    champion = registry().champion(trained.use_case)
-    bundle = registry().bundle(trained.use_case, champion.version) if champion else None
-    return evaluate_on(load_use_case(trained.use_case), trained, splits.test.load(), bundle)
+    known, name = registry(), trained.use_case
+    champion = known.champion(name)
+    bundle = known.bundle(name, champion.version) if champion else None
+    test, graph = splits.test, trained.onnx.sha256
+    openings = open_test(known.audit, test.sha256, graph, model=name, who="flow:training")
+    return evaluate_on(load_use_case(name), trained, test.load(), bundle, openings)

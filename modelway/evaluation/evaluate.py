@@ -12,14 +12,20 @@ from modelway.evaluation.groups import Grouping, over_time, slice_report
 from modelway.evaluation.record import (
     METRICS,
     Comparison,
-    Confusion,
     Curve,
     Evaluation,
     Histogram,
     ReliabilityRow,
     SliceReport,
 )
-from modelway.evaluation.scored import ScoredRows, aligned, paired_statistics, whole_statistics
+from modelway.evaluation.scored import (
+    ScoredRows,
+    aligned,
+    confusion,
+    paired_statistics,
+    whole_statistics,
+)
+from modelway.evaluation.thresholds import threshold_report
 from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling, bootstrap
 from modelway.stats.calibration import reliability
 from modelway.stats.ranking import RankingCurve, pr_curve, roc_curve
@@ -40,6 +46,7 @@ def evaluate(  # noqa: PLR0913 - each argument is one fact about the same rows
     seed: int,
     min_slice_rows: int = 200,
     resamples: int = 300,
+    test_openings: int | None = None,
 ) -> Evaluation:
     """Everything the rows say about the model, each metric with a bootstrap interval at 95 %.
 
@@ -57,6 +64,7 @@ def evaluate(  # noqa: PLR0913 - each argument is one fact about the same rows
         seed: Of the resampling: same rows, same seed, same evaluation.
         min_slice_rows: Smaller groups are listed, not judged; the gates'.
         resamples: How many.
+        test_openings: How many different models were measured on these rows, this one too.
 
     Raises:
         ContractError: Arrays differ in length, or a label is neither 0 nor 1.
@@ -69,6 +77,8 @@ def evaluate(  # noqa: PLR0913 - each argument is one fact about the same rows
         **_periods(rows, times, grouping),
         slices=_slices(rows, slices or {}, grouping),
         comparison=None if champion_scores is None else _compare(rows, champion_scores, grouping.sampling),
+        thresholds=threshold_report(rows, costs, grouping.of("thresholds").sampling),
+        test_openings=test_openings,
     )
 
 
@@ -120,22 +130,12 @@ def _whole(rows: ScoredRows, costs: CostMatrix, sampling: Sampling) -> dict[str,
     return {
         "metrics": {name: found[name] for name in METRICS},
         "cost_per_row_if_none_flagged": float(rows.y.mean()) * costs.false_negative,
-        "confusion": _confusion(rows),
+        "confusion": confusion(rows),
         "reliability": tuple(ReliabilityRow(**row._asdict()) for row in reliability(rows.y, rows.scores)),
         "roc": _thinned(roc_curve(rows.y, rows.scores)),
         "pr": _thinned(pr_curve(rows.y, rows.scores)),
         "histogram": _histogram(rows),
     }
-
-
-def _confusion(rows: ScoredRows) -> Confusion:
-    flagged, positive = rows.flagged > 0, rows.y > 0
-    return Confusion(
-        true_positives=int((positive & flagged).sum()),
-        false_positives=int((~positive & flagged).sum()),
-        false_negatives=int((positive & ~flagged).sum()),
-        true_negatives=int((~positive & ~flagged).sum()),
-    )
 
 
 def _thinned(curve: RankingCurve) -> Curve:

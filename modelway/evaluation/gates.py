@@ -34,8 +34,11 @@ def _reasons(evaluation: Evaluation, limits: Gates) -> Iterator[Reason]:
     yield _at_least(evaluation, "pr_auc_lift", "PR-AUC over the base rate", limits.min_pr_auc_lift, short)
     yield _calibrated(evaluation, limits.max_calibration_error, short)
     yield _against_champion(evaluation, limits.max_roc_auc_loss, short)
+    if limits.max_test_openings is not None:
+        yield _openings(evaluation, limits.max_test_openings)
     for report in evaluation.slices:
         yield _fair(report, evaluation, limits.max_slice_roc_auc_gap, short)
+        yield from _treated_alike(report, evaluation.rows, limits, short)
 
 
 def _enough(what: str, found: int, limit: int) -> Reason:
@@ -142,6 +145,64 @@ def _incomparable(metric: str, comparison: Comparison, max_loss: float, rows: in
 
 def _signed(difference: Estimate) -> str:
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
+def _openings(evaluation: Evaluation, limit: int) -> Reason:
+    """The best of many models on the same rows is partly the luckiest: such rows are used up."""
+    found = evaluation.test_openings
+    if found is None:
+        message, outcome = "nobody counted how many models were measured on these rows", Outcome.INCONCLUSIVE
+    elif found > limit:
+        message = f"{found} models were measured on these rows, at most {limit}: they are used up"
+        outcome = Outcome.FAIL
+    else:
+        message = f"{found} models were measured on these rows, at most {limit}"
+        outcome = Outcome.PASS
+    return Reason(
+        metric="test_openings",
+        outcome=outcome,
+        message=message,
+        found=found,
+        limit=limit,
+        unit="models",
+        samples=evaluation.rows,
+    )
+
+
+def _treated_alike(report: SliceReport, rows: int, limits: Gates, short: Outcome) -> Iterator[Reason]:
+    """Fairness limits, where the use case names some."""
+    asked = (
+        (
+            "demographic_parity",
+            report.demographic_parity_difference,
+            limits.max_demographic_parity_difference,
+        ),
+        ("equalized_odds", report.equalized_odds_difference, limits.max_equalized_odds_difference),
+    )
+    for name, found, limit in asked:
+        if limit is not None:
+            yield _alike(f"slice.{report.name}.{name}", found, limit, short, rows)
+
+
+def _alike(metric: str, found: Estimate, limit: float, short: Outcome, rows: int) -> Reason:
+    what = metric.rpartition(".")[2].replace("_", " ")
+    if found.value is None or found.low is None:
+        return Reason(
+            metric=metric,
+            outcome=Outcome.INCONCLUSIVE,
+            message=f"{what} difference: fewer than two groups are large enough to be compared",
+            limit=limit,
+            samples=rows,
+        )
+    apart = found.low > limit
+    return Reason(
+        metric=metric,
+        outcome=short if apart else Outcome.PASS,
+        message=f"{what} difference {found.text()}, {'surely' if apart else 'not surely'} above {limit:g}",
+        found=found.value,
+        limit=limit,
+        samples=rows,
+    )
 
 
 def _upper(group: Group) -> float:

@@ -9,17 +9,24 @@ import numpy.typing as npt
 
 from modelway.contract import Frozen
 from modelway.evaluation.record import Group, SliceReport
-from modelway.evaluation.scored import ScoredRows, aligned, group_statistics
+from modelway.evaluation.scored import ScoredRows, aligned, confusion, group_statistics
 from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling, bootstrap
 from modelway.stats.calibration import weighted_mean
-from modelway.stats.ranking import FloatArray
+from modelway.stats.ranking import FloatArray, ratio
 
 MIN_GROUP_OUTCOMES = 10
 """Of either kind: below that an AUC is an anecdote, and its interval covers too seldom."""
 
 MISSING = "(missing)"
 
-_FAIRNESS = ("demographic_parity_difference", "equal_opportunity_difference")
+_FAIRNESS = (
+    "demographic_parity_difference",
+    "equal_opportunity_difference",
+    "demographic_parity_ratio",
+    "equalized_odds_difference",
+    "equalized_odds_ratio",
+)
+_DISTANCES = frozenset(name for name in _FAIRNESS if name.endswith("difference"))
 
 _MOST_PERIODS = 24
 _PERIODS: tuple[tuple[int, Callable[[int], str]], ...] = (
@@ -48,7 +55,14 @@ def _group(rows: ScoredRows, name: str, grouping: Grouping) -> Group:
     judged = rows.y.size >= grouping.min_rows and enough and rows.invalid == 0
     measured = partial(group_statistics, rows)
     found = bootstrap(measured, rows.y.size, grouping.of(name).sampling) if judged else _bare(rows)
-    return Group(name=name, rows=rows.y.size, positives=positives, judged=judged, metrics=found)
+    return Group(
+        name=name,
+        rows=rows.y.size,
+        positives=positives,
+        judged=judged,
+        metrics=found,
+        confusion=confusion(rows) if not rows.invalid and rows.y.size else None,
+    )
 
 
 def _bare(rows: ScoredRows) -> dict[str, Estimate]:
@@ -92,19 +106,40 @@ def _spread(values: FloatArray) -> FloatArray:
     return np.asarray(values.max(axis=0) - values.min(axis=0))
 
 
+def _share(values: FloatArray) -> FloatArray:
+    """Smallest over largest along the first axis; NaN where any group has no value, or all have zero."""
+    return ratio(values.min(axis=0), values.max(axis=0))
+
+
 def _fairness_statistics(
     rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray
 ) -> dict[str, FloatArray]:
-    flagged, positive = rows.flagged, rows.y > 0
-    shares = [weighted_mean(flagged[mask], weights[..., mask]) for mask in masks]
-    recalls = [weighted_mean(flagged[mask], weights[..., mask]) for mask in (m & positive for m in masks)]
-    return dict(zip(_FAIRNESS, (_spread(np.stack(shares)), _spread(np.stack(recalls))), strict=True))
+    positive = rows.y > 0
+    shares = _flagged_shares(rows, masks, weights)
+    recalls = _flagged_shares(rows, [mask & positive for mask in masks], weights)
+    alarms = _flagged_shares(rows, [mask & ~positive for mask in masks], weights)
+    found = (
+        _spread(shares),
+        _spread(recalls),
+        _share(shares),
+        np.maximum(_spread(recalls), _spread(alarms)),
+        np.minimum(_share(recalls), _share(alarms)),
+    )
+    return dict(zip(_FAIRNESS, found, strict=True))
+
+
+def _flagged_shares(rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray) -> FloatArray:
+    """Share flagged within each mask, shape (masks, …)."""
+    return np.stack([weighted_mean(rows.flagged[mask], weights[..., mask]) for mask in masks])
 
 
 def _fairness(
     rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], sampling: Sampling
 ) -> Mapping[str, Estimate]:
-    """Demographic parity and equal opportunity differences, all groups under the same resamples.
+    """Demographic parity, equal opportunity, equalised odds; all groups under the same resamples.
+
+    Groups too small to be judged are left out: the difference of two rates from a handful of rows is
+    large by chance. The definitions are Fairlearn's, worst case over the two error rates.
 
     Source:
         Agarwal et al. (2018), "A reductions approach to fair classification"; Hardt et al. (2016).
@@ -115,7 +150,7 @@ def _fairness(
         partial(_fairness_statistics, rows, masks),
         rows.y.size,
         sampling,
-        raised_by_noise=frozenset(_FAIRNESS),
+        raised_by_noise=_DISTANCES,
     )
 
 

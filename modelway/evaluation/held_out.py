@@ -20,7 +20,11 @@ RESAMPLES = 300
 
 
 def evaluate_on(
-    use_case: "UseCase", trained: Trained, test: pl.DataFrame, champion: Bundle | None
+    use_case: "UseCase",
+    trained: Trained,
+    test: pl.DataFrame,
+    champion: Bundle | None,
+    openings: int | None = None,
 ) -> Evaluation:
     """What the held-out rows say about the exported graph, the one that will be served.
 
@@ -29,6 +33,7 @@ def evaluate_on(
         trained: The candidate.
         test: Rows newer than any the candidate has seen, with `label` and every feature.
         champion: The model in production, None when there is none.
+        openings: How many models were measured on these rows, this one too; None where nobody counts.
 
     Raises:
         ContractError: A feature's column is missing, also when only the champion needs it.
@@ -46,6 +51,7 @@ def evaluate_on(
         seed=trained.seed,
         min_slice_rows=use_case.gates.min_slice_rows,
         resamples=RESAMPLES,
+        test_openings=openings,
     )
 
 

@@ -3,9 +3,25 @@
 from collections.abc import Mapping
 
 from modelway.contract import CostMatrix, Frozen
+from modelway.evaluation.findings import (
+    ErrorReport,
+    Explanation,
+    Robustness,
+    ThresholdReport,
+    Unfamiliarity,
+)
 from modelway.stats.bootstrap import UNDEFINED, Estimate, Sampling
 
-REDUCED_METRICS = ("base_rate", "mean_score", "roc_auc", "pr_auc", "brier", "selection_rate", "recall")
+REDUCED_METRICS = (
+    "base_rate",
+    "mean_score",
+    "roc_auc",
+    "pr_auc",
+    "brier",
+    "selection_rate",
+    "recall",
+    "false_positive_rate",
+)
 """What a subgroup or a period is described by."""
 
 
@@ -91,6 +107,8 @@ class Group(Frozen):
     judged: bool
     """Whether it has rows and both outcomes enough for its metrics to mean something."""
     metrics: Mapping[str, Estimate]
+    confusion: Confusion | None = None
+    """None where a score is no probability, and in records older than this field."""
 
     def metric(self, name: str) -> Estimate:
         """The metric, or undefined where the group has none."""
@@ -106,6 +124,12 @@ class SliceReport(Frozen):
     """Largest minus smallest share flagged, over the judged groups."""
     equal_opportunity_difference: Estimate
     """Largest minus smallest recall, over the judged groups."""
+    demographic_parity_ratio: Estimate = UNDEFINED
+    """Smallest over largest share flagged."""
+    equalized_odds_difference: Estimate = UNDEFINED
+    """The larger of two: largest minus smallest recall, and the same of the false-positive rate."""
+    equalized_odds_ratio: Estimate = UNDEFINED
+    """The smaller of two: smallest over largest recall, and the same of the false-positive rate."""
 
     @property
     def judged(self) -> tuple[Group, ...]:
@@ -150,6 +174,13 @@ class Evaluation(Frozen):
     over_time: tuple[Group, ...]
     comparison: Comparison | None
     """None when there is no champion."""
+    thresholds: ThresholdReport | None = None
+    robustness: Robustness | None = None
+    explanation: Explanation | None = None
+    errors: ErrorReport | None = None
+    unfamiliarity: Unfamiliarity | None = None
+    test_openings: int | None = None
+    """How many different models were measured on these very rows, this one too; None: nobody counted."""
 
     def metric(self, name: str) -> Estimate:
         """The metric, or undefined where the rows do not define it."""

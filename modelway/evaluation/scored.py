@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from modelway.contract import CostMatrix
 from modelway.errors import ContractError
+from modelway.evaluation.record import Confusion
 from modelway.stats.calibration import brier, calibration_error, log_loss, weighted_mean
 from modelway.stats.decisions import cost_per_row, f1, precision, recall
 from modelway.stats.ranking import FloatArray, areas, ratio
@@ -73,6 +74,17 @@ def aligned(rows: ScoredRows, values: npt.NDArray[Any], what: str) -> npt.NDArra
     return values
 
 
+def confusion(rows: ScoredRows) -> Confusion:
+    """Rows by decision and outcome."""
+    flagged, positive = rows.flagged > 0, rows.y > 0
+    return Confusion(
+        true_positives=int((positive & flagged).sum()),
+        false_positives=int((~positive & flagged).sum()),
+        false_negatives=int((positive & ~flagged).sum()),
+        true_negatives=int((~positive & ~flagged).sum()),
+    )
+
+
 def group_statistics(rows: ScoredRows, weights: FloatArray) -> dict[str, FloatArray]:
     """What a subgroup or a period is described by: (m, n) -> (m,) by name."""
     found = areas(rows.y, rows.scores, weights)
@@ -84,6 +96,7 @@ def group_statistics(rows: ScoredRows, weights: FloatArray) -> dict[str, FloatAr
         "brier": brier(rows.y, rows.scores, weights),
         "selection_rate": weighted_mean(rows.flagged, weights),
         "recall": recall(rows.y, rows.flagged, weights),
+        "false_positive_rate": recall(1 - rows.y, rows.flagged, weights),
     }
 
 

@@ -11,9 +11,9 @@ from modelway.evaluation.record import METRICS, Evaluation, SliceReport
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
-_RELATIVE = "champion."
-"""Reasons of this kind compare with what is in production just now. They belong into the registry: a
-card is part of the bundle, and the same training must give the same bytes."""
+_RELATIVE = ("champion.", "test_openings")
+"""Reasons of these kinds depend on what is in production or was measured before. They belong into the
+registry: a card is part of the bundle, and the same training must give the same bytes."""
 
 
 def model_card(use_case: "UseCase", lineage: Lineage, evaluation: Evaluation, verdict: Verdict) -> str:

@@ -36,6 +36,7 @@ class Rows:
             "seed": 7,
             "min_slice_rows": 150,
             "resamples": 60,
+            "test_openings": 1,
         }
         if champion_skill is not None:
             noise = random.normal(size=n)

@@ -4,7 +4,13 @@ import time
 
 import numpy as np
 import pytest
-from fairlearn.metrics import demographic_parity_difference, equal_opportunity_difference
+from fairlearn.metrics import (
+    demographic_parity_difference,
+    demographic_parity_ratio,
+    equal_opportunity_difference,
+    equalized_odds_difference,
+    equalized_odds_ratio,
+)
 from sklearn import metrics
 
 from modelway.contract import CostMatrix
@@ -77,6 +83,32 @@ def test_fairness_differences_agree_with_fairlearn_over_the_judged_groups(given,
     assert by_new.equal_opportunity_difference.value == pytest.approx(
         equal_opportunity_difference(y, flagged, sensitive_features=new)
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "by_fairlearn"),
+    [
+        ("demographic_parity_ratio", demographic_parity_ratio),
+        ("equalized_odds_difference", equalized_odds_difference),
+        ("equalized_odds_ratio", equalized_odds_ratio),
+    ],
+)
+def test_ratios_and_equalised_odds_agree_with_fairlearn(given, found, name, by_fairlearn):
+    y, flagged = given["y"], (given["scores"] >= given["threshold"]).astype(int)
+    groups = given["slices"]["state"]
+    judged = groups != "TX"
+
+    ours = getattr(found.slices[0], name)
+
+    theirs = by_fairlearn(y[judged], flagged[judged], sensitive_features=groups[judged])
+    assert ours.value == pytest.approx(theirs)
+    assert ours.low <= ours.value <= ours.high
+
+
+def test_the_confusion_of_the_groups_adds_up_to_that_of_all_rows(found):
+    for report in found.slices:
+        for name, whole in found.confusion.model_dump().items():
+            assert sum(getattr(group.confusion, name) for group in report.groups) == whole
 
 
 def test_slices_list_every_group_and_judge_the_large_ones(given, found):

@@ -32,6 +32,7 @@ def test_a_good_first_model_passes_and_says_that_there_was_no_champion(rows):
         "pr_auc_lift",
         "ece",
         "champion.roc_auc",
+        "test_openings",
         "slice.state.roc_auc",
         "slice.new.roc_auc",
     }
@@ -167,3 +168,51 @@ def test_whatever_the_rows_the_gates_give_a_verdict_and_never_pass_the_undefined
         assert n > 0
         assert not any(each.found is not None and np.isnan(each.found) for each in verdict.reasons)
         assert verdict.evidence["metrics"]["roc_auc"] is not None
+
+
+def test_rows_on_which_too_many_models_were_measured_are_used_up(rows):
+    made = rows.make()
+    limits = LIMITS.model_copy(update={"max_test_openings": 3})
+
+    kept = gates(evaluate(**made | {"test_openings": 3}), limits)
+    broken = gates(evaluate(**made | {"test_openings": 4}), limits)
+
+    assert kept.passed
+    assert outcomes(broken)["test_openings"] is Outcome.FAIL
+    assert "used up" in reason(broken, "test_openings").message
+
+
+def test_openings_that_nobody_counted_are_no_pass(rows):
+    uncounted = evaluate(**rows.make() | {"test_openings": None})
+
+    assert outcomes(gates(uncounted, LIMITS))["test_openings"] is Outcome.INCONCLUSIVE
+    assert "test_openings" not in outcomes(
+        gates(uncounted, LIMITS.model_copy(update={"max_test_openings": None}))
+    )
+
+
+def test_fairness_is_judged_only_where_a_limit_is_named(rows):
+    given = rows.make(3000)
+    # one group is scored far higher than the other, though both default alike
+    new = given["slices"]["new"] == "yes"
+    given["scores"] = np.where(new, np.minimum(1, given["scores"] * 3), given["scores"] / 3)
+    evaluation = evaluate(**given)
+    limits = {"max_demographic_parity_difference": 0.1, "max_equalized_odds_difference": 0.1}
+
+    shown = outcomes(gates(evaluation, LIMITS))
+    judged = outcomes(gates(evaluation, LIMITS.model_copy(update=limits)))
+
+    assert not any("parity" in name or "odds" in name for name in shown)
+    assert judged["slice.new.demographic_parity"] is Outcome.FAIL
+    assert judged["slice.new.equalized_odds"] is Outcome.FAIL
+    assert judged["slice.state.demographic_parity"] is Outcome.PASS
+
+
+def test_fairness_that_nobody_can_tell_is_no_pass(rows):
+    given = rows.make(600)
+    given["slices"] = {"only": np.array(["one"] * 600)}
+    limits = LIMITS.model_copy(update={"max_demographic_parity_difference": 0.5})
+
+    verdict = gates(evaluate(**given), limits)
+
+    assert outcomes(verdict)["slice.only.demographic_parity"] is Outcome.INCONCLUSIVE
