@@ -26,7 +26,7 @@ _NEWEST = """CREATE TABLE IF NOT EXISTS modelway_newest (
 _ROWS = """CREATE TABLE IF NOT EXISTS modelway_rows (
     view TEXT, entity TEXT, event_us INTEGER, row TEXT, PRIMARY KEY (view, entity)) WITHOUT ROWID"""
 """What a server reads: one row an entity, its features as a JSON object. Feast keeps one row a feature, as
-protobuf, under a binary key; `serving.runtime.online_store` reads this in a tenth of the time."""
+protobuf, under a binary key: two to six times as long to read (benchmarks/online_reads.py)."""
 _SET_ROW = "INSERT OR REPLACE INTO modelway_rows VALUES (?, ?, ?, ?)"
 _STAMP_OF = "SELECT event_us, known_us FROM modelway_newest WHERE view = ? AND entity_key = ?"
 _SET_STAMP = "INSERT OR REPLACE INTO modelway_newest VALUES (?, ?, ?, ?)"
