@@ -35,6 +35,7 @@ def evaluation_of(skill: float) -> Evaluation:
         costs=CostMatrix(false_positive=1, false_negative=2),
         seed=1,
         resamples=40,
+        test_openings=1,
     )
 
 
