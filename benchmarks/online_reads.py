@@ -62,7 +62,7 @@ def _filled(root: Path, entities: int) -> tuple[FeatureStore, Any, list[str]]:
     )
     use_case = SimpleNamespace(name="bench", features=FeatureSet(row=(), views=(view,)))
     store = FeatureStore(root)
-    store.materialise(use_case, rows.lazy(), as_of=datetime(2020, 1, 2, tzinfo=UTC))  # type: ignore[arg-type]  # what the store reads of one
+    store.materialise(use_case, rows.lazy(), as_of=datetime(2020, 1, 2, tzinfo=UTC))
     return store, use_case, keys
 
 
@@ -86,7 +86,7 @@ def _contenders(store: FeatureStore, use_case: Any) -> Mapping[str, Read]:
     def whole(keys: Sequence[str]) -> list[list[float]]:
         parsed = Parsed(len(keys), [], entity_ids=list(keys), by_key={})
         reader.fill(parsed)
-        return np.asarray(parsed.values, np.float32).reshape(len(keys), WIDTH).tolist()  # type: ignore[no-any-return]  # NumPy's tolist is untyped
+        return np.asarray(parsed.values, np.float32).reshape(len(keys), WIDTH).tolist()
 
     return {
         "store": ours,

@@ -4,6 +4,7 @@ Inside a run the stack is the run's own, also when someone says `zenml stack set
 flavor pins it. What each function returns is imported inside it, for a step needs one or two of them.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from modelway.training.tracking import Tracker
     from serving.rollout.kserve import KServeTarget
     from serving.rollout.local import LocalTarget
+
+_SETTINGS_HEAD = "# Written by modelway: change this line, and it is yours from then on.\n"
 
 
 def stack_name() -> str:
@@ -79,6 +82,8 @@ def feature_store() -> "FeatureStore":
 def serving_target(service: str | None = None) -> "LocalTarget | KServeTarget":
     """Where rollouts put revisions: the local gateway, or a cluster.
 
+    Replicas of the local gateway are told of the service's online features, where it has any.
+
     Args:
         service: Name of the model. A cluster serves each under its own name; the local gateway has one at a
             time and does not ask.
@@ -90,7 +95,10 @@ def serving_target(service: str | None = None) -> "LocalTarget | KServeTarget":
         from stacks.cluster import kserve_target  # noqa: PLC0415 - see the module
 
         return kserve_target(_deployer(), service, bundles=bundles_folder())
-    return local_gateway()
+    target = local_gateway()
+    if service is not None:
+        offer_online_store(service, target.root)
+    return target
 
 
 def local_gateway() -> "LocalTarget":
@@ -108,6 +116,26 @@ def local_gateway() -> "LocalTarget":
             remedy="use `modelway rollout start` here, or switch the stack",
         )
     return LocalTarget(serving_root())
+
+
+def offer_online_store(service: str, root: Path) -> None:
+    """Let replicas that are deployed from now on read the service's online features, if it has any.
+
+    Settings that somebody else wrote are left as they are.
+    """
+    from modelway.usecase import load_use_case, use_case_names  # noqa: PLC0415 - see the module
+    from serving.gateway.files import put  # noqa: PLC0415 - see the module
+
+    path = root / "settings.yaml"
+    written = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if service not in use_case_names() or (written and not written.startswith(_SETTINGS_HEAD)):
+        return
+    online = feature_store().online_file(load_use_case(service))
+    wanted = f"{_SETTINGS_HEAD}online_store: {json.dumps(str(online.resolve()))}\n"
+    if not online.is_file():
+        path.unlink(missing_ok=True)
+    elif wanted != written:
+        put(path, wanted)
 
 
 def serves_on_a_cluster() -> bool:

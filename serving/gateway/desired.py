@@ -19,6 +19,8 @@ class RevisionSpec(Frozen):
     digest: str
     verify_key: Path
     replicas: int = Field(default=1, ge=1)
+    settings: Path | None = None
+    """What each replica is told as `--settings`."""
 
 
 class Sticky(Frozen):
@@ -116,6 +118,8 @@ class Layout:
         self.status = self.root / "status.json"
         self.lock = self.root / "supervisor.lock"
         self.envoy = self.root / "envoy"
+        self.settings = self.root / "settings.yaml"
+        """Of every replica, where there is such a file."""
         self.predictions = self.root / "predictions"
         self.logs = self.root / "logs"
         self.rollouts = self.root / "rollouts"

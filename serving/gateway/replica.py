@@ -22,7 +22,8 @@ def runtime_command(
     """How a predictor is started."""
     options = ["--bundle", str(spec.bundle), "--verify-key", str(spec.verify_key), "--revision", revision]
     place = ["--host", "127.0.0.1", "--port", str(port), "--log-dir", str(predictions)]
-    return [sys.executable, "-m", module, *options, *place]
+    told = [] if spec.settings is None else ["--settings", str(spec.settings)]
+    return [sys.executable, "-m", module, *options, *place, *told]
 
 
 def answers_ready(port: int) -> bool:

@@ -146,6 +146,7 @@ class LocalTarget:
             digest=revision.digest,
             verify_key=revision.verify_key.resolve(),
             replicas=replicas,
+            settings=self._layout.settings if self._layout.settings.is_file() else None,
         )
 
         def change(wish: Desired) -> Desired:
