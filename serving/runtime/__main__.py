@@ -9,17 +9,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.app import App
 from serving.runtime.front import front_of
 from serving.runtime.journal import journal
+from serving.runtime.link import Report, WorkerLink
 from serving.runtime.opening import Opening
 from serving.runtime.repository import REVISION, Folder, OneBundle, Repository, Source
 from serving.runtime.served import Served
 from serving.runtime.settings import Settings, read_settings
 from serving.runtime.transport import Door, Transport, listen
+from serving.runtime.workers import Supervisor, worker_command
 
 if TYPE_CHECKING:
     from serving.runtime.grpc.server import GrpcServer
@@ -56,22 +58,43 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--grpc-port", type=int, help="gRPC too; 0 takes a free one, as above")
     parser.add_argument("--host", default="127.0.0.1", help="loopback unless said otherwise")
     parser.add_argument("--log-dir", type=Path, help="folder of the prediction log; none is kept without it")
-    parser.add_argument("--workers", type=int, default=1, help="only 1: run more processes for more cores")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes behind the one port, one for each core"
+    )
     parser.add_argument(
         "--drain-s", type=float, default=0.5, help="not ready, still answering, before the port closes"
     )
     parser.add_argument("--settings", type=Path, help="YAML file of limits, TLS, keys and the like")
+    parser.add_argument("--inherited", type=_Inherited.parse, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     _check(options)
     return options
 
 
+class _Inherited(NamedTuple):
+    """What a worker gets from its supervisor: two descriptors and a process id."""
+
+    listening: int
+    line: int
+    supervisor: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The three numbers, colons between."""
+        listening, line, supervisor = map(int, text.split(":"))
+        return cls(listening, line, supervisor)
+
+
 def _check(options: argparse.Namespace) -> None:
-    if options.workers != 1:
+    if options.workers < 1:
         raise ConfigError(
-            f"--workers {options.workers}",
-            expected="1: each process has its own metrics, and a scrape must see all of them",
-            remedy="run more replicas behind the gateway",
+            f"--workers {options.workers}", expected="1 or more processes", remedy="leave it out for one"
+        )
+    if options.workers > 1 and options.model_control:
+        raise ConfigError(
+            "--model-control with --workers",
+            expected="one process: a request to load reaches one worker, and the others would not know",
+            remedy="use --workers 1, or start the server again to change its models",
         )
     if options.bundle is not None and options.revision == "repository":
         raise ConfigError(
@@ -101,7 +124,7 @@ def serve(options: argparse.Namespace) -> None:
     """
     stopped = _stop_signals()
     settings = _settings(options)
-    sock = listen(options.host, options.port)
+    sock, link = _place(options)
     opener = Opening(options.verify_key, settings, options.log_dir)
     if options.repository is None:
         models = [opener(options.bundle, options.revision)]
@@ -112,8 +135,9 @@ def serve(options: argparse.Namespace) -> None:
         repository = Repository(Folder(options.repository), opener, control=options.model_control)
         models = list(repository.begin())
     app = App(models, settings, repository)
-    door = front_of(app, settings, app.sources)
-    transport = Transport(sock, app, door=door, tls=settings.tls)
+    documents = None if link is None else link.documents(models[0].revision)
+    door = front_of(app, settings, app.sources, documents)
+    transport = Transport(sock, app, door=door, tls=settings.tls, shared=link is not None)
     grpc = _grpc(app, door, settings, options.host)
     _settle()
     app.ready = True
@@ -122,9 +146,36 @@ def serve(options: argparse.Namespace) -> None:
     if grpc is not None:
         grpc.start()
         ports["grpc_port"] = grpc.port
-    journal("ready", **_identity(models), address=_address(sock, settings), **ports)
+    if link is None:
+        journal("ready", **_identity(models), address=_address(sock, settings), **ports)
+    else:
+        identity = _identity(models)
+        link.start(lambda: Report(app.ready, identity, app.families()))
     os.read(stopped, 1)
     _drain(app, transport, grpc, options)
+
+
+def _place(options: argparse.Namespace) -> tuple[socket.socket, WorkerLink | None]:
+    """Where to listen, and the line to the supervisor where there is one."""
+    if options.inherited is None:
+        return listen(options.host, options.port), None
+    given: _Inherited = options.inherited
+    return socket.socket(fileno=given.listening), WorkerLink(given.line, given.supervisor)
+
+
+def supervise(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Let several workers serve until SIGTERM; 0, or the exit code of a worker that could not start.
+
+    Raises:
+        PortInUseError: The address is taken.
+        ConfigError: The settings are none, or not for several workers.
+    """
+    stopped, settings = _stop_signals(), _settings(options)
+    if settings.grpc_port is not None:
+        raise ConfigError("gRPC with --workers", expected="one process a gRPC port", remedy="use --workers 1")
+    sock = listen(options.host, options.port)
+    supervisor = Supervisor(worker_command(argv), sock, options.workers, drain_s=options.drain_s)
+    return supervisor.run(stopped, _address(sock, settings))
 
 
 def _grpc(app: App, door: Door | None, settings: Settings, host: str) -> "GrpcServer | None":
@@ -193,7 +244,10 @@ def _address(sock: socket.socket, settings: Settings) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve. Exit codes: 0 drained, 2 usage, 3 the bundle, the machine or the port said no."""
     try:
-        serve(parse(argv))
+        options = parse(argv)
+        if options.workers > 1 and options.inherited is None:
+            return supervise(options, sys.argv[1:] if argv is None else argv)
+        serve(options)
     except ModelwayError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the three lines for whoever started us
         return error.exit_code

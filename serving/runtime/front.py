@@ -4,6 +4,8 @@ A server without keys, limits, access log and traces has no front: its transport
 """
 
 import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns, time_ns
 from typing import Protocol
 from uuid import uuid4
@@ -17,6 +19,8 @@ from serving.runtime.transport import Application, Head, Headers, Respond
 
 REQUEST_ID = "x-request-id"
 _MAX_ID_CHARS = 128
+Document = Callable[[], tuple[int, Headers, bytes]]
+"""Status, headers and body of a document; may take its time."""
 _SERVER_ERROR = 500
 
 
@@ -70,16 +74,24 @@ class Front:
     """An application with a door."""
 
     def __init__(
-        self, inner: Application, admission: Admission | None, observers: tuple[Observer, ...]
+        self,
+        inner: Application,
+        admission: Admission | None,
+        observers: Sequence[Observer],
+        documents: Mapping[str, Document],
     ) -> None:
-        """Put a door before `inner`."""
+        """Put a door before `inner`; `documents` are answered here, on a thread that may wait."""
         self._inner, self._admission, self._observers = inner, admission, observers
+        self._documents, self._aside = documents, ThreadPoolExecutor(1, thread_name_prefix="front")
         self.max_body_bytes = inner.max_body_bytes
 
     def open(self, head: Head, respond: Respond) -> Respond | None:
         """How to answer a request whose body is wanted; None when it was answered without."""
         reply = Reply(self, head, respond, _request_id(head) if self._observers else None)
         denial = self._identified(reply)
+        if denial is None and head.path in self._documents and head.method == "GET":
+            self._aside.submit(_say, self._documents[head.path], reply)
+            return None
         answer = self._denied(denial) if denial is not None else self._inner.at_once(head)
         if answer is None and self._admission is not None:
             denial = self._admission.enter(Client(reply.client))
@@ -155,23 +167,38 @@ class AccessLines:
         )
 
 
-def front_of(app: Application, settings: Settings, sources: list[Source]) -> Front | None:
+def _say(document: Document, reply: Respond) -> None:
+    try:
+        answer = document()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+        journal("request_failed", error=repr(error))
+        answer = 500, [("content-type", "application/json")], b'{"error":"internal error"}'
+    reply(*answer)
+
+
+def front_of(
+    app: Application,
+    settings: Settings,
+    sources: list[Source],
+    documents: Mapping[str, Document] | None = None,
+) -> Front | None:
     """The front that the settings ask for; None where they ask for nothing of it.
 
     Args:
         app: What stands behind it.
         settings: Keys, limits, access log.
         sources: Gets what the front counts.
+        documents: Addresses that are not answered by this process alone.
 
     Raises:
         ConfigError: The keys file cannot be used.
     """
-    if not settings.guarded and not settings.observed:
+    if not (settings.guarded or settings.observed or documents):
         return None
     admission = Admission(settings) if settings.guarded else None
     sources += [] if admission is None else [admission]
     observers: list[Observer] = [] if settings.access_log is None else [AccessLines(settings.access_log)]
-    return Front(app, admission, tuple(observers))
+    return Front(app, admission, observers, documents or {})
 
 
 def _request_id(head: Head) -> str:

@@ -107,6 +107,7 @@ class Transport:
         *,
         door: Door | None = None,
         tls: Tls | None = None,
+        shared: bool = False,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -115,13 +116,14 @@ class Transport:
             application: What answers.
             door: What stands before it and calls it.
             tls: Certificate and key; plain HTTP without.
+            shared: Other processes listen on the socket too; when it falls silent is not for us to say.
 
         Raises:
             ConfigError: The certificate or the key cannot be used.
         """
         self._sock = sock  # Granian works on its descriptor; closing it here would close it there
         self._intake = _Intake(application) if door is None else _GuardedIntake(door)
-        self._tls = granian_tls(tls)
+        self._tls, self._shared = granian_tls(tls), shared
         self._signal = _rust.WorkerSignal()
         self._stopped = threading.Event()
 
@@ -143,7 +145,8 @@ class Transport:
         no more, and Granian gets a moment to take the last. Closing the descriptor would leave Granian with a
         number that the next file gets, and shutting the socket down makes it try to accept without end.
         """
-        _deafen(self._sock)
+        if not self._shared:
+            deafen(self._sock)
         time.sleep(_LAST_ARRIVALS_S)
         with socket.socket(self._sock.family, socket.SOCK_STREAM) as unreachable:
             os.dup2(unreachable.fileno(), self._sock.fileno())
@@ -163,7 +166,7 @@ class Transport:
         return self._stopped.wait(wait_s)
 
 
-def _deafen(sock: socket.socket) -> None:
+def deafen(sock: socket.socket) -> None:
     """Let the kernel drop what comes to the listening socket itself; its connections go on."""
     if sys.platform == "linux":
         drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # BPF: return 0 bytes

@@ -71,7 +71,7 @@ def test_a_busy_port_is_said_in_three_lines(bundle: Bundle, keys: Path, reuse: b
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--workers", "2"], "each process has its own metrics"),
+        (["--workers", "0"], "1 or more processes"),
         (["--revision", "../r"], "letters, digits"),
         (["--port", "70000"], "0 to 65535"),
     ],
