@@ -190,6 +190,7 @@ class App:
             "/v2/health/live": lambda: self._json({"live": True}),
             "/v2/health/ready": lambda: self._json({"ready": self.ready}, 200 if self.ready else 503),
             "/metrics": self._metrics_text,
+            "/openapi.json": self._openapi,
         }
 
     def _model_documents(self) -> Iterator[tuple[str, Get]]:
@@ -206,6 +207,11 @@ class App:
 
     def _json(self, document: Mapping[str, Any], status: int = 200) -> Answer:
         return status, self._json_headers, json_body(document)
+
+    def _openapi(self) -> Answer:
+        from serving.runtime.openapi import document  # noqa: PLC0415 - few servers are asked for it
+
+        return self._json(document(self.models, with_repository=self._control is not None))
 
     def _metadata(self, served: Served) -> Answer:
         versions = [other.revision for other in self.models if other.name == served.name]

@@ -18,6 +18,7 @@ def server_metadata(*, with_repository: bool) -> Mapping[str, Any]:
         "name": "modelway",
         "version": __version__,
         "extensions": extensions,
+        "openapi": "/openapi.json",
     }
 
 

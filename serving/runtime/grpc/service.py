@@ -114,6 +114,10 @@ def _metadata(_request: Any, document: Any) -> Mapping[str, Any]:
     return {key: document[key] for key in ("name", "versions", "platform", "inputs", "outputs")}
 
 
+def _about(_request: Any, document: Any) -> Mapping[str, Any]:
+    return {key: document[key] for key in ("name", "version", "extensions")}
+
+
 def _health_path(request: Any) -> tuple[str, str, bytes]:
     if request.service in {"", "inference.GRPCInferenceService"}:
         return "GET", "/v2/health/ready", b""
@@ -141,7 +145,7 @@ _METHODS: Mapping[str, tuple[str, Asks, Says]] = {
         lambda request: ("GET", f"{_model_path(request.name, request.version)}/ready", b""),
         _flag("ready"),
     ),
-    f"{_SERVICE}ServerMetadata": ("ServerMetadata", _get("/v2"), _if_ok(lambda _request, document: document)),
+    f"{_SERVICE}ServerMetadata": ("ServerMetadata", _get("/v2"), _if_ok(_about)),
     f"{_SERVICE}ModelMetadata": (
         "ModelMetadata",
         lambda request: ("GET", _model_path(request.name, request.version), b""),

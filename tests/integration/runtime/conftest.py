@@ -193,3 +193,17 @@ def speaking(bundle: Bundle, keys: Path) -> Iterator[Server]:
     server = launch(command(bundle.path, keys, "--port", "0", "--grpc-port", "0"), ROOT)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def launched() -> Iterator[Callable[[list[str]], Server]]:
+    """Starts servers that live as long as the module's tests."""
+    servers: list[Server] = []
+
+    def make(arguments: list[str]) -> Server:
+        servers.append(launch(arguments, ROOT))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
