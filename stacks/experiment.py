@@ -53,15 +53,9 @@ def compare(  # noqa: PLR0913 - versions, who, a metric with its effect, two lis
     """
     first, *others = _of_one_model(versions)
     target = serving_target(first.name)
-    champion = registry().champion(first.name)
-    if champion is None:
-        raise NotFoundError(
-            f"no version of {first.name} is in production",
-            expected="a control to compare with",
-            remedy=f"`modelway rollout start {first.reference}` first",
-        )
+    control = _control(first)
     if not target.running:
-        target.serve(revision_for(champion))
+        target.serve(revision_for(control))
     plan = plan_over_live(
         target,
         registry().bundle(first.name, first.version),
@@ -73,6 +67,17 @@ def compare(  # noqa: PLR0913 - versions, who, a metric with its effect, two lis
         on_plan(plan, present_rate_rps(target, None))
     state = run_rollout(target, plan, root=target.root, on_change=on_change)
     return Tested(rollout=state, winner=_book(versions, state, who))
+
+
+def _control(challenger: ModelVersion) -> ModelVersion:
+    champion = registry().champion(challenger.name)
+    if champion is None:
+        raise NotFoundError(
+            f"no version of {challenger.name} is in production",
+            expected="a control to compare with",
+            remedy=f"`modelway rollout start {challenger.reference}` first",
+        )
+    return champion
 
 
 def _experiment(

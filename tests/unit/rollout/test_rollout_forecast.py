@@ -14,7 +14,6 @@ Make = Callable[..., Plan]
 def test_each_stop_says_its_requests_and_seconds(make_plan: Make) -> None:
     needs = forecast(make_plan(), rate_rps=100)
 
-    # 1 % errors at 25 % of traffic: 4 % and, at 20 %, log(1/0.2)/0.04 and a mixture's price; the last: 0.01, 5 %.
     assert [need.stop for need in needs] == ["5 %", "25 %", "50 %", "100 %"]
     assert needs[-1].requests == needs[-1].of_service
     assert needs[0].of_service == pytest.approx(20 * needs[0].requests)
