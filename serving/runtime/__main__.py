@@ -153,6 +153,8 @@ def serve(options: argparse.Namespace) -> None:
         link.start(lambda: Report(app.ready, identity, app.families()))
     os.read(stopped, 1)
     _drain(app, transport, grpc, options)
+    if door is not None:
+        door.close()
 
 
 def _place(options: argparse.Namespace) -> tuple[socket.socket, WorkerLink | None]:

@@ -30,6 +30,9 @@ class Observer(Protocol):
     def ended(self, reply: "Reply") -> None:
         """Must neither wait nor raise."""
 
+    def close(self) -> None:
+        """Finish what it has; nothing comes any more."""
+
 
 class Reply:
     """How one request is answered; what is known of it by then."""
@@ -42,6 +45,7 @@ class Reply:
         "ended_ns",
         "entered",
         "head",
+        "headers",
         "marks",
         "sent_bytes",
         "status",
@@ -54,6 +58,7 @@ class Reply:
         self.marks = Marks(request_id, perf_counter_ns())
         self.unix_ns = time_ns() if request_id is not None else 0
         self.client = ""
+        self.headers: Headers = []
         self.entered = False
         self.status = self.body_bytes = self.sent_bytes = self.ended_ns = 0
 
@@ -66,7 +71,8 @@ class Reply:
             self._respond(status, headers, body)
             return
         self._respond(status, [*headers, (REQUEST_ID, self.marks.request_id)], body)
-        self.status, self.sent_bytes, self.ended_ns = status, len(body), perf_counter_ns()
+        self.status, self.headers, self.sent_bytes = status, headers, len(body)
+        self.ended_ns = perf_counter_ns()
         self._front.ended(self)
 
 
@@ -126,6 +132,12 @@ class Front:
         for observer in self._observers:
             observer.ended(reply)
 
+    def close(self) -> None:
+        """Let whoever looks finish; nothing comes any more."""
+        self._aside.shutdown(wait=True)
+        for observer in self._observers:
+            observer.close()
+
     def _identified(self, reply: Reply) -> Denial | None:
         if self._admission is None:
             reply.client = reply.head.client.rpartition(":")[0]
@@ -166,6 +178,9 @@ class AccessLines:
             took_us=(reply.ended_ns - marks.head_ns) // 1000,
         )
 
+    def close(self) -> None:
+        """Nothing waits."""
+
 
 def _say(document: Document, reply: Respond) -> None:
     try:
@@ -191,13 +206,20 @@ def front_of(
         documents: Addresses that are not answered by this process alone.
 
     Raises:
-        ConfigError: The keys file cannot be used.
+        ConfigError: The keys file cannot be used, or OpenTelemetry is not installed.
     """
     if not (settings.guarded or settings.observed or documents):
         return None
     admission = Admission(settings) if settings.guarded else None
     sources += [] if admission is None else [admission]
     observers: list[Observer] = [] if settings.access_log is None else [AccessLines(settings.access_log)]
+    if settings.traces is not None:
+        from serving.runtime.tracing import Traces  # noqa: PLC0415 - OpenTelemetry is only loaded where asked for
+
+        traces = Traces(settings.traces, {"service.name": "modelway"})
+        traces.start()
+        observers.append(traces)
+        sources.append(traces)
     return Front(app, admission, observers, documents or {})
 
 
