@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import onnx.parser
 import polars as pl
 import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
 
 from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.canonical import canonical_json
@@ -71,7 +74,7 @@ def world(tmp_path: Path, keys: Path, history: pl.LazyFrame, begin: Callable[...
     features = FeatureStore(tmp_path / "features")
     features.materialise(USE_CASE, history, as_of=AS_OF)
     settings = tmp_path / "settings.yaml"
-    settings.write_text(json.dumps({"online_store": str(features.online_file(USE_CASE))}))
+    settings.write_text(json.dumps({"online_store": str(features.online_file(USE_CASE)), "grpc_port": 0}))
     bundle = credit_bundle(tmp_path, keys, history)
     where = ["--bundle", str(bundle.path), "--verify-key", str(keys / VERIFY_KEY_FILE), "--port", "0"]
     options = [*where, "--revision", "r1", "--settings", str(settings)]
@@ -185,3 +188,31 @@ def test_v2_answers_a_lone_key_tensor(world: World) -> None:
     assert document["parameters"]["features_from"] == "store"
     now = world.ask(INFER, {"inputs": tensors[:1]})  # no moment said: now, when these loans are decades old
     assert now.status_code == 409
+
+
+def test_foreign_clients_ask_by_key_in_bytes_and_over_grpc(world: World) -> None:
+    rows = loans(world.history, AS_OF.replace(day=5), AS_OF).head(7)
+    keys = np.array(rows["loan_id"].to_list(), object)
+    moments = np.full(len(keys), round(AS_OF.timestamp() * 1e6), np.int64)
+    expected = np.array(answers(world.ask(PREDICT, by_value(rows))), np.float32)
+
+    for kind, url in (
+        (triton_http, world.server.url.removeprefix("http://")),
+        (triton_grpc, grpc_url(world)),
+    ):
+        tensors = [
+            kind.InferInput("loan_id", [len(keys)], "BYTES"),
+            kind.InferInput("event_time", [len(keys)], "INT64"),
+        ]
+        for tensor, values in zip(tensors, (keys, moments), strict=True):
+            tensor.set_data_from_numpy(values)
+        with kind.InferenceServerClient(url) as client:
+            answer = client.infer("credit", tensors, outputs=[kind.InferRequestedOutput("probability")])
+        assert np.array_equal(answer.as_numpy("probability"), expected), kind.__name__
+        told = answer.get_response()
+        parameters = told["parameters"] if kind is triton_http else told.parameters
+        assert "features_age_s" in parameters
+
+
+def grpc_url(world: World) -> str:
+    return f"127.0.0.1:{world.server.said[0]['grpc_port']}"
