@@ -9,6 +9,7 @@ import pytest
 from modelway.cli.main import main
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
+from modelway.features.store import FeatureStore
 from modelway.features.training_set import build_training_set
 from modelway.features.values import view_rows
 from modelway.usecase import load_use_case
@@ -50,6 +51,15 @@ def test_build_writes_the_training_set_and_shows_each_feature(command, snapshots
     assert [line["feature"] for line in json.loads(shown)] == list(use_case.features.names)
     assert pl.read_parquet(out).equals(build_training_set(use_case, history, as_of=AS_OF))
     assert [path.name for path in out.parent.iterdir()] == ["set.parquet"]
+
+
+def test_features_of_a_day_without_recent_loans_can_still_be_materialised(snapshots, tmp_path):
+    store, use_case = FeatureStore(tmp_path / "features"), load_use_case("credit")
+    history = FolderSnapshotStore(snapshots).scan(FolderSnapshotStore(snapshots).latest("credit").id)
+
+    count = store.materialise(use_case, history, as_of=datetime(2020, 1, 1, tzinfo=UTC))
+
+    assert count > 100  # industries and states; nobody asks about a loan of years ago
 
 
 def test_no_label_in_the_training_set_was_unknown_on_the_day(command, tmp_path):
