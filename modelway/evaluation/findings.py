@@ -44,8 +44,10 @@ class Disturbance(Frozen):
     """Disturbed minus undisturbed, on the same rows."""
     flip_rate: float
     """Share of rows whose decision changed."""
-    mean_shift: float
-    """Mean |difference| of the probability."""
+    mean_shift: float | None
+    """Mean |difference| of the probability; None where some are no probabilities."""
+    rank_correlation: float | None = None
+    """Of the answers with the undisturbed ones; None where either are all the same."""
     invalid_scores: int = 0
     """Answers that are no probabilities any more."""
 
@@ -59,6 +61,8 @@ class Attack(Frozen):
     """How far a number may move, as a share of the rows; a category may become any other."""
     flipped: tuple[float, ...]
     """Share of decisions turned by one change, by at most two, …"""
+    mean_move: tuple[float, ...]
+    """Mean |change| of the probability after one change, two, …"""
     moved: Mapping[str, int]
     """How often each column was in a change that turned a decision, most often first."""
 
@@ -128,7 +132,9 @@ class ErrorGroup(Frozen):
     observed: float
     mean_score: float
     gap: Estimate
-    """Observed rate minus mean score."""
+    """Observed rate minus mean score; the interval is wider the more groups were looked at."""
+    surely_off: bool
+    """Whether the whole interval lies on one side of zero."""
     cost_share: float | None
     """Share of all cost of wrong decisions; None where there was no cost."""
 
@@ -137,9 +143,7 @@ class ErrorReport(Frozen):
     """Where the model is wrong."""
 
     groups: tuple[ErrorGroup, ...] = ()
-    """Largest gap first; none when no group stands out of chance."""
-    searched: int = 0
-    """Groups that one half of the rows proposed."""
+    """Those that are surely off first, then by gap; none when the rows are too few to be split."""
     hard_rows: tuple[HardRow, ...] = ()
 
 

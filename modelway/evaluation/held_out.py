@@ -7,9 +7,17 @@ import polars as pl
 
 from modelway.bundle.bundle import Bundle
 from modelway.bundle.signature import Signature
+from modelway.errors import ContractError
+from modelway.evaluation.errors_report import error_report
 from modelway.evaluation.evaluate import evaluate
+from modelway.evaluation.explanation import explanation
 from modelway.evaluation.record import Evaluation
+from modelway.evaluation.robustness import robustness
+from modelway.evaluation.scored import ScoredRows
+from modelway.evaluation.subject import Subject
+from modelway.evaluation.unfamiliar import unfamiliarity
 from modelway.optimize.scoring import Graph
+from modelway.stats.bootstrap import Sampling
 from modelway.training.artifacts import Trained
 from modelway.training.encoding import Floats, encode
 
@@ -17,6 +25,9 @@ if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
 RESAMPLES = 300
+REFERENCE_ROWS = 5_000
+"""Newest training rows that the closer look compares with."""
+_NEWEST_SHARE = 0.25
 
 
 def evaluate_on(
@@ -31,16 +42,17 @@ def evaluate_on(
     Args:
         use_case: Costs, slices, gates' slice size.
         trained: The candidate.
-        test: Rows newer than any the candidate has seen, with `label` and every feature.
+        test: Rows newer than any the candidate has seen, with `label`, the key and every feature.
         champion: The model in production, None when there is none.
         openings: How many models were measured on these rows, this one too; None where nobody counts.
 
     Raises:
         ContractError: A feature's column is missing, also when only the champion needs it.
     """
-    return evaluate(
-        y=test["label"].to_numpy(),
-        scores=_scores(trained.onnx.read(), trained.signature, test),
+    subject = subject_of(use_case, trained, test)
+    measured = evaluate(
+        y=subject.rows.y,
+        scores=subject.rows.scores,
         champion_scores=None
         if champion is None
         else _scores(champion.model.read_bytes(), champion.signature, test),
@@ -52,6 +64,38 @@ def evaluate_on(
         min_slice_rows=use_case.gates.min_slice_rows,
         resamples=RESAMPLES,
         test_openings=openings,
+    )
+    return measured.model_copy(
+        update={
+            "robustness": robustness(subject),
+            "explanation": explanation(subject),
+            "errors": error_report(subject),
+            "unfamiliarity": unfamiliarity(subject),
+        }
+    )
+
+
+def subject_of(use_case: "UseCase", trained: Trained, test: pl.DataFrame) -> Subject:
+    """The graph with the test rows and the newest training rows, in the form it takes.
+
+    Raises:
+        ContractError: A column is missing.
+    """
+    key, signature = use_case.contract.key, trained.signature
+    if key not in test.columns:
+        raise ContractError(f"the test rows have no column {key}", expected="the key of every row")
+    X, answer = encode(test, signature), Graph(trained.onnx.read()).probabilities
+    times = test["event_time"]
+    return Subject(
+        answer=answer,
+        inputs=signature.inputs,
+        X=X,
+        rows=ScoredRows.of(test["label"].to_numpy(), answer(X), signature.threshold),
+        keys=tuple(test[key].cast(pl.String).to_list()),
+        newest=(times > times.quantile(1 - _NEWEST_SHARE)).to_numpy(),
+        reference=encode(trained.train.load().tail(REFERENCE_ROWS), signature),
+        costs=use_case.costs,
+        sampling=Sampling(seed=trained.seed, resamples=RESAMPLES),
     )
 
 

@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelway.bundle.signature import Input
 from modelway.contract import CostMatrix
+from modelway.evaluation.scored import ScoredRows
+from modelway.evaluation.subject import Subject
+from modelway.stats.bootstrap import Sampling
 
 COSTS = CostMatrix(false_positive=4_000, false_negative=30_000)
 
@@ -47,3 +51,58 @@ class Rows:
 @pytest.fixture(scope="session")
 def rows() -> type[Rows]:
     return Rows
+
+
+INPUTS = (
+    Input(name="amount", kind="numeric"),
+    Input(name="staff", kind="numeric"),
+    Input(name="new", kind="numeric"),
+    Input(name="state", kind="category", vocabulary=("CA", "NY", "TX")),
+)
+
+
+def logistic(X: np.ndarray) -> np.ndarray:
+    """A model of four inputs that knows what to do with holes: amount raises, NY raises, staff is ignored."""
+    known = np.where(np.isnan(X), 0, X)
+    odds = 1.2 * known[:, 0] + 1.0 * (known[:, 3] == 1) - 1.5
+    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+
+
+def make_subject(n: int = 1200, *, answer: Any = logistic, truth: Any = logistic, seed: int = 0) -> Subject:
+    """Test and training rows of one world; labels are drawn from `truth`, scores are `answer`'s."""
+    random = np.random.default_rng(seed)
+
+    def drawn(rows: int) -> np.ndarray:
+        columns = [
+            random.normal(size=rows),
+            random.poisson(4, rows).astype(float),
+            random.integers(0, 2, rows).astype(float),
+            random.integers(0, 3, rows).astype(float),
+        ]
+        X = np.column_stack(columns).astype(np.float32)
+        X[random.random(rows) < 0.1, 1] = np.nan
+        return X
+
+    X = drawn(n)
+    y = random.random(n) < truth(X)
+    return Subject(
+        answer=answer,
+        inputs=INPUTS,
+        X=X,
+        rows=ScoredRows.of(y, answer(X), 0.4),
+        keys=tuple(f"L{i}" for i in range(n)),
+        newest=np.arange(n) >= 0.75 * n,
+        reference=drawn(2000),
+        costs=COSTS,
+        sampling=Sampling(seed=seed, resamples=60),
+    )
+
+
+@pytest.fixture(scope="session")
+def subject_with() -> Any:
+    return make_subject
+
+
+@pytest.fixture(scope="session")
+def subject() -> Subject:
+    return make_subject()
