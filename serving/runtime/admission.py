@@ -21,7 +21,9 @@ MAX_CLIENTS = 10_000
 """Clients whose rate is remembered; beyond them who was quiet for longest is forgotten and starts anew."""
 _RETRY_S = 1
 _BEARER = "bearer "
-_MODELS = ("/v2/models/", "/v1/models/")
+_MODELS = ("/v2/models/", "/v1/models/", "grpc:")
+"""What an address of a model begins with, over HTTP and as gRPC's calls are named; the name follows."""
+_ABOUT_THE_SERVER = frozenset({"/v2", "/metrics"})
 _OPEN_TO_ALL = ("/v2/health/live", "/v2/health/ready")
 
 
@@ -172,4 +174,4 @@ def _may(key: ApiKey, path: str) -> bool:
     for start in _MODELS:
         if path.startswith(start):
             return path.removeprefix(start).partition("/")[0].partition(":")[0] in key.models
-    return not path.startswith("/v2/repository")
+    return path in _ABOUT_THE_SERVER

@@ -6,8 +6,8 @@ from serving.runtime.exposition import Family
 
 _ADDED_KINDS = ("counter", "histogram")
 _LEAST = frozenset({"modelway_ready", "modelway_start_time_seconds"})
-_MOST = frozenset({"modelway_bundle_info", "modelway_keys", "modelway_backend_info"})
-"""Said alike by all."""
+_MOST = frozenset({"modelway_bundle_info", "modelway_keys", "modelway_backend_info", "modelway_jobs"})
+"""Said alike by all; the jobs of all lie in one file."""
 
 
 def merged(pages: Iterable[Sequence[Family]]) -> list[Family]:

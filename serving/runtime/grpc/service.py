@@ -53,7 +53,7 @@ class Service:
         if self._door is not None:
             inside = self._door.open(head, respond)
             if inside is not None:
-                self._app.answer(head, body, inside, start_ns)
+                self._door.answer(head, body, inside, start_ns)
             return
         at_once = self._app.at_once(head)
         if at_once is None:

@@ -151,9 +151,14 @@ def test_a_key_for_one_model_is_not_for_another_nor_for_loading(file: Path) -> N
     key = new_key(file, "batch", days=None, models=("paint",))
     door = admission(file)
 
-    for path in (INFER, "/v1/models/paint:predict", "/v2/models/paint", "/v2"):
+    for path in (INFER, "/v1/models/paint:predict", "/v2/models/paint", "/v2", "grpc:paint:1"):
         assert isinstance(door.identify(head(path, x_api_key=key)), Client)
-    for path in ("/v2/models/other/infer", "/v2/models/painting/infer", "/v2/repository/models/paint/unload"):
+    for path in (
+        "/v2/models/other/infer",
+        "/v2/models/painting/infer",
+        "grpc:other:1",
+        "/v2/repository/models/paint/unload",
+    ):
         assert refused(door.identify(head(path, x_api_key=key))) == (403, "key_forbidden")
 
 
