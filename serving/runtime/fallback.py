@@ -91,16 +91,7 @@ def with_fallback(rule: FallbackRule, inner: Scorer) -> Scorer:
     """Let the rule answer where the rest of the chain fails, and rows that the store could not fill."""
 
     def score(exchange: Exchange) -> None:
-        guarded = _Guarded(
-            exchange.route,
-            exchange.parsed,
-            exchange.respond,
-            exchange.start_ns,
-            exchange.deadline_ns,
-            exchange.marks,
-            exchange,
-            rule,
-        )
+        guarded = _Guarded.around(exchange, rule=rule)
         try:
             inner(guarded)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
@@ -112,7 +103,7 @@ def with_fallback(rule: FallbackRule, inner: Scorer) -> Scorer:
 class _Guarded(Wrapped, gc=False):
     """An exchange whose failure is answered by the rule."""
 
-    rule: FallbackRule = None  # type: ignore[assignment]  # as `outer`; `with_fallback` always sets it
+    rule: FallbackRule = None  # type: ignore[assignment]  # as `outer`; `with_fallback` sets it
 
     def finish(self, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
         """Answer, the rule's rows by the rule."""

@@ -1,6 +1,8 @@
 """What the log does not keep is said to be unseen, and what it keeps of a subject can be taken out."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -161,6 +163,22 @@ def test_a_hashed_subject_is_found_with_the_salt_alone(make_log, write_log) -> N
 
     assert forget(folder, key).rows == 0
     assert forget(folder, key, salt=SALT).rows == 1
+
+
+def test_the_command_says_what_it_removed(make_log, write_log, monkeypatch, capsys) -> None:
+    from modelway.cli.main import main  # noqa: PLC0415 - Typer, for one test
+
+    monkeypatch.setenv(SALT_VARIABLE, SALT)
+    log = make_log(np.random.default_rng(1), 30, days=30)
+    folder = write_log(log)
+
+    with suppress(SystemExit):
+        main(["monitor", "forget", log["_entity_id"][3], "--log", str(folder), "--json"])
+
+    assert json.loads(capsys.readouterr().out) == [
+        {"rows removed": 1, "files changed": 1, "log": str(folder)}
+    ]
+    assert pl.read_parquet(folder).height == 29
 
 
 def test_forgetting_where_there_is_no_log_is_no_success(tmp_path: Path) -> None:
