@@ -15,7 +15,7 @@ from typing import Any
 
 from grpc._cython import cygrpc
 
-from modelway.errors import PortInUseError
+from modelway.errors import ConfigError, PortInUseError
 from serving.runtime.grpc.calls import DEADLINE_EXCEEDED, INTERNAL, OK, UNIMPLEMENTED, code_of
 from serving.runtime.grpc.service import Service
 from serving.runtime.journal import journal
@@ -48,6 +48,7 @@ class GrpcServer:
 
         Raises:
             PortInUseError: It is taken, or not ours to take.
+            ConfigError: The certificate or the key cannot be read.
         """
         self._service = Service(app, door)
         self._queue = _core.CompletionQueue()
@@ -145,8 +146,15 @@ def _credentials(tls: Tls | None) -> tuple[Any, ...]:
         return ()
     import grpc  # noqa: PLC0415 - the public package is only needed for TLS, and takes its time
 
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    return (grpc.ssl_server_credentials([pair])._credentials,)  # noqa: SLF001 - see the module's text
+    try:
+        pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+        authority = None if tls.client_ca is None else tls.client_ca.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {error.filename}: {error.strerror}", expected="PEM files", remedy="correct `tls`"
+        ) from error
+    credentials = grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+    return (credentials._credentials,)  # noqa: SLF001 - see the module's text
 
 
 def _respond(call: Any, status: int, headers: Headers, body: bytes) -> None:
