@@ -12,6 +12,7 @@
     │   └── NotFoundError                   no such snapshot, model, version, rollout
     ├── VerdictError                    1   a gate, a load test or a rollout decided "no"
     │   ├── GateError
+    │   ├── ApprovalError
     │   ├── ParityError
     │   ├── SloBreachError
     │   └── RolloutError
@@ -119,6 +120,10 @@ class VerdictError(ModelwayError):
 
 class GateError(VerdictError):
     """The evaluation gates did not pass."""
+
+
+class ApprovalError(VerdictError):
+    """The stack's rules for production are not kept: an approval or a piece of evidence is missing."""
 
 
 class ParityError(VerdictError):

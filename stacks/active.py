@@ -19,6 +19,7 @@ from stacks.zenml_client import client
 if TYPE_CHECKING:
     from modelway.data.snapshot import FolderSnapshotStore
     from modelway.features.store import FeatureStore
+    from modelway.registry.governance import GovernancePolicy
     from modelway.registry.registry import Registry
     from modelway.training.tracking import Tracker
     from serving.rollout.kserve import KServeTarget
@@ -69,7 +70,19 @@ def registry() -> "Registry":
     from modelway.registry.audit import AuditLog  # noqa: PLC0415 - see the module
     from modelway.registry.registry import Registry  # noqa: PLC0415 - see the module
 
-    return Registry(tracking_uri(), bundles_folder(), AuditLog(Home.current().audit))
+    log = AuditLog(Home.current().audit)
+    return Registry(tracking_uri(), bundles_folder(), log, policy=governance())
+
+
+def governance() -> "GovernancePolicy":
+    """The active stack's rules for production, as its file says now.
+
+    Raises:
+        ConfigError: The stack has no file: rules that cannot be read are not taken for none.
+    """
+    from stacks.spec import read_stack  # noqa: PLC0415 - see the module
+
+    return read_stack(stack_name(), Home.current()).governance
 
 
 def feature_store() -> "FeatureStore":

@@ -49,9 +49,12 @@ def compare(  # noqa: PLR0913 - versions, who, a metric with its effect, two lis
 
     Raises:
         NotFoundError: No version serves that could be compared with.
+        ApprovalError: One of them could not be promoted as a winner: the stack's rules are not kept.
         ConfigError: No version, versions of several models, or an experiment that cannot be.
     """
     first, *others = _of_one_model(versions)
+    for version in versions:
+        registry().approvals.check(version.name, version.version, who=who)
     target = serving_target(first.name)
     control = _control(first)
     if not target.running:

@@ -7,6 +7,7 @@ from typing import Any
 from loadtests.traffic import Traffic, offered
 from modelway.bundle.signing import VERIFY_KEY_FILE
 from modelway.contract import Frozen
+from modelway.errors import ApprovalError
 from modelway.home import Home
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
@@ -71,12 +72,14 @@ def release(
 
     Raises:
         GateError: The version did not pass its gates.
+        ApprovalError: The stack's rules for production are not kept; the champion has all traffic.
         BundleRejectedError: Its bundle does not verify.
         NotReadyError: A first release did not come up.
     """
     champion = registry().champion(version.name)
     if champion is None or champion.version == version.version:
         return _serve_at_once(version, who)
+    registry().approvals.check(version.name, version.version, who=who)
     target = serving_target(version.name)
     if not target.running:
         target.serve(revision_for(champion))
@@ -108,6 +111,8 @@ def present_rate_rps(target: object, traffic: Traffic | None) -> float | None:
 
 def _serve_at_once(version: ModelVersion, who: str) -> Released:
     """The first release, or the champion again, e.g. after a restart of the machine."""
+    if version.stage is not Stage.PRODUCTION:
+        registry().approvals.check(version.name, version.version, who=who)
     url = serving_target(version.name).serve(revision_for(version))
     if version.stage is not Stage.PRODUCTION:
         why = "first release: no version was in production"
@@ -116,7 +121,11 @@ def _serve_at_once(version: ModelVersion, who: str) -> Released:
 
 
 def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVersion:
-    """Write a finished rollout's end into the registry: traffic first, then the books. Repeatable."""
+    """Write a finished rollout's end into the registry: traffic first, then the books. Repeatable.
+
+    Raises:
+        ApprovalError: It was rejected meanwhile, or the rules changed; traffic is back on the champion.
+    """
     now = registry().get(version.name, version.version)
     undecided = state.trial is not None and state.trial.winner is None
     if now.stage is not Stage.STAGING or state.phase is Phase.ABORTED or undecided:
@@ -126,6 +135,17 @@ def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVers
         "verdict": json.loads(state.verdict.model_dump_json()) if state.verdict else None,
         "seconds_to_restore": state.seconds_to_restore,
     }
-    book = registry().promote if state.phase is Phase.PROMOTED else registry().retire
     why = state.cause or "its canary kept every limit"
-    return book(now.name, now.version, who=who, why=why, evidence=evidence)
+    if state.phase is not Phase.PROMOTED:
+        return registry().retire(now.name, now.version, who=who, why=why, evidence=evidence)
+    try:
+        return registry().promote(now.name, now.version, who=who, why=why, evidence=evidence)
+    except ApprovalError:
+        _give_back(now.name)
+        raise
+
+
+def _give_back(name: str) -> None:
+    """All traffic to the version that the books call champion."""
+    if champion := registry().champion(name):
+        serving_target(name).serve(revision_for(champion))

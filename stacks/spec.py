@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from modelway.contract import Frozen
 from modelway.errors import ConfigError
 from modelway.home import Home
+from modelway.registry.governance import GovernancePolicy
 
 SHIPPED = Path(__file__).resolve().parent
 """Folder of the stack files that come with Modelway."""
@@ -54,6 +55,8 @@ class StackSpec(Frozen):
     """Equal to the file's name."""
     description: str
     components: Components
+    governance: GovernancePolicy = GovernancePolicy()
+    """What a version needs before it may go into production; nothing but its gates, when left out."""
 
 
 def read_stack(name: str, home: Home, folder: Path = SHIPPED) -> StackSpec:

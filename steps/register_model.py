@@ -9,6 +9,7 @@ from modelway.bundle.signing import VERIFY_KEY_FILE
 from modelway.contract import Verdict
 from modelway.evaluation.record import Evaluation
 from modelway.home import Home
+from modelway.people import account
 from modelway.registry.model_version import ModelVersion
 from modelway.training.artifacts import Trained
 from stacks.active import bundles_folder, registry
@@ -21,7 +22,13 @@ def register_model(
 ) -> Annotated[ModelVersion, "registered_version"]:
     """Enter it with its evaluation, its verdict and the MLflow run that trained it."""
     bundle = Bundle.open(bundles_folder() / digest, verify_key=Home.current().keys / VERIFY_KEY_FILE)
-    run_id, who = trained.run_id, "flow:training"
-    version = registry().register(bundle, evaluation=evaluation, verdict=verdict, run_id=run_id, who=who)
+    version = registry().register(
+        bundle,
+        evaluation=evaluation,
+        verdict=verdict,
+        run_id=trained.run_id,
+        who="flow:training",
+        trained_by=account(),
+    )
     show_evaluation(version)
     return version

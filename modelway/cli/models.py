@@ -1,7 +1,5 @@
 """`modelway models`: which version stands where, who decided it, and deciding otherwise."""
 
-import getpass
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +8,7 @@ import typer
 
 from modelway.cli.output import emit
 from modelway.errors import IntegrityError, VerdictError
+from modelway.people import account
 
 if TYPE_CHECKING:
     from modelway.contract import Verdict
@@ -67,8 +66,26 @@ def history(
 def promote(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
     """Put a version that passed its gates into production; the present one is kept for a rollback."""
     name, reference = parsed(model)
-    version = _registry().promote(name, reference or "challenger", who=who or user(), why=why)
+    version = _registry().promote(name, reference or "challenger", who=who or account(), why=why)
     emit([_line(version)], as_json=json_, title="Now in production")
+
+
+@app.command()
+def approve(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
+    """Say yes to a version in Staging; the stack's rules say whose word counts, and how many it takes."""
+    name, reference = parsed(model)
+    registry = _registry()
+    version = registry.approvals.approve(name, reference or "challenger", who=who or account(), why=why)
+    emit([_line(registry.get(name, version))], as_json=json_, title="Approved")
+
+
+@app.command()
+def reject(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
+    """Keep a version out of production, for good."""
+    name, reference = parsed(model)
+    registry = _registry()
+    version = registry.approvals.reject(name, reference or "challenger", who=who or account(), why=why)
+    emit([_line(registry.get(name, version))], as_json=json_, title="Rejected")
 
 
 @app.command()
@@ -84,7 +101,7 @@ def rollback(
     if dry_run:
         emit([_line(registry.predecessor(name))], as_json=json_, title="A rollback would return to")
         return
-    version = registry.rollback(name, who=who or user(), why=why)
+    version = registry.rollback(name, who=who or account(), why=why)
     emit([_line(version)], as_json=json_, title="Back in production")
 
 
@@ -92,7 +109,7 @@ def rollback(
 def retire(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
     """Archive a version that never reached production."""
     name, reference = parsed(model)
-    version = _registry().retire(name, reference or "challenger", who=who or user(), why=why)
+    version = _registry().retire(name, reference or "challenger", who=who or account(), why=why)
     emit([_line(version)], as_json=json_, title="Archived")
 
 
@@ -142,14 +159,6 @@ def parsed(model: str) -> tuple[str, str | None]:
     return name, reference or None
 
 
-def user() -> str:
-    """The user of this machine; its number where it has no name, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def _registry() -> "Registry":
     from stacks.active import registry  # noqa: PLC0415 - ZenML, seconds that --help need not pay
 
@@ -163,9 +172,16 @@ def _line(version: "ModelVersion") -> dict[str, Any]:
         "stage": version.stage.value,
         "aliases": ", ".join(version.aliases),
         "verdict": version.verdict.outcome.value,
+        "said": _said(version),
         "created_at": f"{version.created_at:%Y-%m-%d %H:%M}",
         "digest": version.digest[:12],
     }
+
+
+def _said(version: "ModelVersion") -> str:
+    if version.rejected_by is not None:
+        return f"rejected by {version.rejected_by}"
+    return f"approved by {', '.join(version.approved_by)}" if version.approved_by else ""
 
 
 def _tenure(tenure: "Tenure") -> dict[str, Any]:

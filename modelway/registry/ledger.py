@@ -9,10 +9,13 @@ from pydantic import AwareDatetime
 from modelway.contract import Frozen, Verdict
 from modelway.errors import AuditBrokenError, NotFoundError, TransitionError
 from modelway.registry.audit import AuditEntry
+from modelway.registry.opinions import APPROVED, REJECTED, Opinion, after_evaluation, rejection
 from modelway.registry.stages import Move, Shelf, Stage
 
 EVALUATED = "model.evaluated"
 """A version that was registered before was evaluated again: the newer verdict counts."""
+_NO_MOVE = frozenset({EVALUATED, APPROVED, REJECTED})
+"""Events that leave every version in its stage."""
 
 
 class Decision(NamedTuple):
@@ -34,6 +37,8 @@ class Record(Frozen):
     registered_at: AwareDatetime
     verdict: Verdict
     evaluation_sha256: str
+    trained_by: str | None = None
+    """Person or program; None in entries written before this was noted."""
 
 
 class Tenure(Frozen):
@@ -64,6 +69,8 @@ class Ledger(Frozen):
     shelf: Shelf = Shelf()
     records: Mapping[int, Record] = {}
     tenures: tuple[Tenure, ...] = ()
+    opinions: Mapping[int, tuple[Opinion, ...]] = {}
+    """What was said about each version; approvals since its newest evaluation."""
 
     @classmethod
     def read(cls, name: str, subject: str, entries: Iterable[AuditEntry]) -> "Ledger":
@@ -90,13 +97,14 @@ class Ledger(Frozen):
         records = self.records
         if entry.event in {Move.REGISTERED, EVALUATED}:
             records = {**records, version: self._recorded(version, entry)}
-        shelf = self.shelf if entry.event == EVALUATED else self.shelf.after(Move(entry.event), version)
+        shelf = self.shelf if entry.event in _NO_MOVE else self.shelf.after(Move(entry.event), version)
         return self.model_copy(
             update={
                 "last_entry": entry.id,
                 "records": records,
                 "shelf": shelf,
                 "tenures": self._served(shelf.production, records, entry),
+                "opinions": {**self.opinions, version: self._said(version, entry)},
             }
         )
 
@@ -109,7 +117,22 @@ class Ledger(Frozen):
             run_id=str(entry.evidence["run_id"]),
             verdict=Verdict.model_validate(entry.evidence["verdict"]),
             evaluation_sha256=str(entry.evidence["evaluation_sha256"]),
+            trained_by=entry.evidence.get("trained_by"),
         )
+
+    def _said(self, version: int, entry: AuditEntry) -> tuple[Opinion, ...]:
+        before = self.said(version)
+        if entry.event == EVALUATED:
+            return after_evaluation(before)
+        if entry.event not in {APPROVED, REJECTED}:
+            return before
+        account, approved = entry.evidence.get("account"), entry.event == APPROVED
+        word = Opinion(who=entry.who, why=entry.why, at=entry.at, approved=approved, account=account)
+        return (*before, word)
+
+    def said(self, version: int) -> tuple[Opinion, ...]:
+        """Approvals and rejections of a version that count now, oldest first."""
+        return self.opinions.get(version, ())
 
     def _served(
         self, production: int | None, records: Mapping[int, Record], entry: AuditEntry
@@ -135,8 +158,9 @@ class Ledger(Frozen):
 
     @property
     def challenger(self) -> int | None:
-        """The newest version in Staging that passes its gates and is younger than the champion."""
+        """The newest version in Staging, passed, rejected by nobody, younger than the champion."""
         staged = (v for v, stage in self.shelf.stages.items() if stage is Stage.STAGING)
+        staged = (v for v in staged if rejection(self.said(v)) is None)
         fit = (v for v in staged if self.records[v].verdict.passed and v > (self.champion or 0))
         return max(fit, default=None)
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 from modelway.contract import Frozen, Verdict
 from modelway.errors import ConfigError, GateError, NotFoundError
 from modelway.registry.ledger import Ledger, Record
+from modelway.registry.opinions import approvals, rejection
 from modelway.registry.stages import Move, Stage
 
 _MOVE_TO = {Stage.STAGING: Move.STAGED, Stage.PRODUCTION: Move.PROMOTED}
@@ -25,11 +26,15 @@ class ModelVersion(Frozen):
     aliases: tuple[str, ...]
     verdict: Verdict
     created_at: AwareDatetime
+    approved_by: tuple[str, ...] = ()
+    """Whose approval stands since the newest evaluation; whether it counts is the stack's policy."""
+    rejected_by: str | None = None
 
     @classmethod
     def of(cls, ledger: Ledger, version: int, bundles: Path) -> "ModelVersion":
         """The version as the decisions leave it; its bundle lies in `bundles`."""
-        record = ledger.records[version]
+        record, said = ledger.records[version], ledger.said(version)
+        rejected = rejection(said)
         return cls(
             name=ledger.name,
             version=version,
@@ -40,6 +45,8 @@ class ModelVersion(Frozen):
             aliases=tuple(alias for alias, v in ledger.aliases.items() if v == version),
             verdict=record.verdict,
             created_at=record.registered_at,
+            approved_by=tuple(opinion.who for opinion in approvals(said).values()),
+            rejected_by=rejected.who if rejected else None,
         )
 
     @property

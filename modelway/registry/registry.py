@@ -1,8 +1,6 @@
 """The registry: versions of a model, where each stands, and who decided it.
 
-The audit log decides. MLflow numbers the versions and shows what was decided as tags and aliases; a
-decision is first appended to the log and then shown in MLflow, so that a process killed in between
-leaves nothing to guess: the next call shows what the log says (`_settle`).
+The audit log decides. MLflow numbers the versions and shows what was decided as tags and aliases.
 """
 
 import json
@@ -15,25 +13,27 @@ from modelway.bundle.bundle import Bundle
 from modelway.bundle.signing import VerifyKey
 from modelway.contract import Outcome, Verdict
 from modelway.evaluation.record import Evaluation
+from modelway.registry.approvals import Approvals
 from modelway.registry.audit import AuditLog, utc_now
+from modelway.registry.books import Books
+from modelway.registry.governance import GovernancePolicy
 from modelway.registry.ledger import EVALUATED, Decision, Ledger, Tenure
 from modelway.registry.model_version import ModelVersion, check_verdict, move_to, unknown
-from modelway.registry.projection import Projection
 from modelway.registry.stages import Move, Stage
 from modelway.registry.vault import REPORT_FILE, Vault, evaluation_sha256
-from modelway.registry.versions import DIGEST_TAG, VersionStore
 
 
 class Registry:
     """Registered models of one MLflow store, with their bundles and the log of decisions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three stores, and what may be chosen about them
         self,
         tracking_uri: str,
         bundles: Path,
         audit: AuditLog,
         *,
         verify_key: VerifyKey | None = None,
+        policy: GovernancePolicy | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Remember the stores; nothing is opened yet.
@@ -43,16 +43,23 @@ class Registry:
             bundles: Folder of the bundles, each below its digest.
             audit: Log of decisions.
             verify_key: Key that bundles must be signed with; the home's, when left out.
+            policy: What a version needs before production; nothing but its gates, when left out.
             clock: What decisions are dated by.
         """
         self.audit = audit
         self._vault = Vault(Path(bundles), verify_key)
-        self._store = VersionStore(tracking_uri)
-        self._projection = Projection(self._store)
-        self._clock = clock
+        self._books = Books(tracking_uri, audit, clock)
+        self.approvals = Approvals(self._books, policy or GovernancePolicy())
 
-    def register(
-        self, bundle: Bundle, *, evaluation: Evaluation, verdict: Verdict, run_id: str, who: str
+    def register(  # noqa: PLR0913 - what was made, what was found, and by whom
+        self,
+        bundle: Bundle,
+        *,
+        evaluation: Evaluation,
+        verdict: Verdict,
+        run_id: str,
+        who: str,
+        trained_by: str | None = None,
     ) -> ModelVersion:
         """Enter a bundle, with what its evaluation found. One that passed its gates goes to Staging.
 
@@ -64,7 +71,8 @@ class Registry:
             evaluation: On held-out rows.
             verdict: Of all gates; anything but PASS leaves the version in Development.
             run_id: MLflow run that trained it.
-            who: Person or program.
+            who: Person or program that registers it.
+            trained_by: The person behind the training, for policies that keep them from approving it.
 
         Raises:
             ConfigError: The bundle lies elsewhere.
@@ -72,29 +80,30 @@ class Registry:
         """
         self._vault.check_place(bundle)
         name = bundle.signature.model_name
-        ledger = self._settled(name, self._store.ensure(name, f"Modelway: versions of {name}"))
-        version = self._number(ledger, bundle, run_id)
+        ledger = self._books.opened(name)
+        version = self._books.number(ledger, bundle.digest, source=str(bundle.path), run_id=run_id)
         facts = {
             "digest": bundle.digest,
             "run_id": run_id,
+            "trained_by": trained_by or who,
             "evaluation_sha256": evaluation_sha256(evaluation),
             "verdict": json.loads(verdict.model_dump_json()),  # NaN becomes null on this way
         }
         if not ledger.knows(version, facts):
             self._vault.keep(name, version, bundle=bundle, evaluation=evaluation, verdict=verdict)
             event = EVALUATED if version in ledger.records else Move.REGISTERED
-            ledger = self._decide(ledger, Decision(event, version, who, verdict.summary(), facts))
+            ledger = self._books.decide(ledger, Decision(event, version, who, verdict.summary(), facts))
         if verdict.passed and ledger.shelf.stages[version] is Stage.DEVELOPMENT:
             kept = f"kept all {len(verdict.reasons)} limits"
-            ledger = self._decide(ledger, Decision(Move.STAGED, version, who, kept))
+            ledger = self._books.decide(ledger, Decision(Move.STAGED, version, who, kept))
         return self._version(ledger, version)
 
     def list(self, name: str | None = None) -> tuple[ModelVersion, ...]:
         """Versions of one model, or of all, newest first."""
-        ids = self._store.ledger_ids()
+        ids = self._books.ids()
         if name is not None and name not in ids:
             raise unknown(name, ids)
-        ledgers = [self._settled(each, ids[each]) for each in ([name] if name else ids)]
+        ledgers = [self._books.settled(each, ids[each]) for each in ([name] if name else ids)]
         return tuple(
             self._version(ledger, v) for ledger in ledgers for v in sorted(ledger.records, reverse=True)
         )
@@ -105,13 +114,12 @@ class Registry:
         Raises:
             NotFoundError: There is no such model or version.
         """
-        ledger = self._known(name)
+        ledger = self._books.known(name)
         return self._version(ledger, ledger.resolve(reference))
 
     def champion(self, name: str) -> ModelVersion | None:
         """The version in production, None for a model that is unknown or never got there."""
-        ledger_id = self._store.ledger_id(name)
-        ledger = self._settled(name, ledger_id) if ledger_id else None
+        ledger = self._books.known_or_none(name)
         return self._version(ledger, ledger.champion) if ledger and ledger.champion else None
 
     def serving_alias(self, name: str) -> str:
@@ -127,7 +135,7 @@ class Registry:
         Raises:
             TransitionError: No version served before the present one.
         """
-        ledger = self._known(name)
+        ledger = self._books.known(name)
         target = ledger.shelf.predecessor
         ledger.shelf.after(Move.ROLLED_BACK, target or 0)
         return self._version(ledger, target or 0)
@@ -163,17 +171,21 @@ class Registry:
         Raises:
             NotFoundError: There is no such version.
             GateError: Its newest verdict is not PASS.
+            ApprovalError: The stack's rules for production are not kept, or it was rejected.
             TransitionError: Its stage does not allow it, or someone decided otherwise meanwhile.
             BundleRejectedError: Its bundle does not verify.
         """
-        ledger = self._known(name)
+        ledger = self._books.known(name)
         version, move = ledger.resolve(reference), move_to(to)
         record = ledger.records[version]
         if ledger.shelf.stages[version] in {Stage.DEVELOPMENT, Stage.STAGING}:
             check_verdict(name, record)
         ledger.shelf.after(move, version)
+        decision = Decision(move, version, who, why, evidence)
+        if to is Stage.PRODUCTION:
+            decision = self.approvals.weighed(ledger, decision)
         self._vault.open(record.digest)
-        return self._version(self._decide(ledger, Decision(move, version, who, why, evidence)), version)
+        return self._version(self._books.decide(ledger, decision), version)
 
     def rollback(
         self, name: str, *, who: str, why: str, evidence: Mapping[str, Any] | None = None
@@ -185,12 +197,12 @@ class Registry:
             TransitionError: No version served before, or someone decided otherwise meanwhile.
             BundleRejectedError: That version's bundle does not verify.
         """
-        ledger = self._known(name)
+        ledger = self._books.known(name)
         target = ledger.shelf.predecessor or 0
         ledger.shelf.after(Move.ROLLED_BACK, target)
         self._vault.open(ledger.records[target].digest)
         facts = {**(evidence or {}), "from": ledger.champion}
-        decided = self._decide(ledger, Decision(Move.ROLLED_BACK, target, who, why, facts))
+        decided = self._books.decide(ledger, Decision(Move.ROLLED_BACK, target, who, why, facts))
         return self._version(decided, target)
 
     def retire(
@@ -208,15 +220,15 @@ class Registry:
             NotFoundError: There is no such version.
             TransitionError: It is in production or archived already.
         """
-        ledger = self._known(name)
+        ledger = self._books.known(name)
         version = ledger.resolve(reference)
         ledger.shelf.after(Move.RETIRED, version)
-        decided = self._decide(ledger, Decision(Move.RETIRED, version, who, why, evidence))
+        decided = self._books.decide(ledger, Decision(Move.RETIRED, version, who, why, evidence))
         return self._version(decided, version)
 
     def history(self, name: str, on: date | None = None) -> tuple[Tenure, ...]:
         """What was in production, oldest first; with `on`, at any time of that day, UTC."""
-        return self._known(name).history(on)
+        return self._books.known(name).history(on)
 
     def verify(self, name: str, reference: int | str | None = None) -> Verdict:
         """Check a version against everything that vouches for it. It does not raise on tampering.
@@ -227,62 +239,17 @@ class Registry:
         Raises:
             NotFoundError: There is no such model or version.
         """
-        ledger_id, log = self._ledger_id(name), self.audit.verify()
+        log = self.audit.verify()
         if log.outcome is Outcome.FAIL:
             return log  # decisions that were tampered with say nothing about a version
-        ledger = self._ledger(name, ledger_id)
+        ledger = self._books.seen(name)
         record = ledger.records[ledger.resolve(reference)]
         reasons = (
             self._vault.check_bundle(record),
             self._vault.check_evaluation(name, record),
-            self._projection.check(ledger),
+            self._books.shown(ledger),
         )
         return Verdict.of(reasons, {"version": f"{name}@{record.version}", "digest": record.digest}) & log
-
-    def _ledger_id(self, name: str) -> str:
-        ledger_id = self._store.ledger_id(name)
-        if ledger_id is None:
-            raise unknown(name, self._store.ledger_ids())
-        return ledger_id
-
-    def _known(self, name: str) -> Ledger:
-        return self._settled(name, self._ledger_id(name))
-
-    def _ledger(self, name: str, ledger_id: str) -> Ledger:
-        subject = f"model:{name}#{ledger_id[:8]}"
-        return Ledger.read(name, subject, self.audit.entries(subject))
-
-    def _settled(self, name: str, ledger_id: str) -> Ledger:
-        """The ledger, after MLflow was made to show what it says."""
-        ledger = self._ledger(name, ledger_id)
-        self._projection.settle(ledger)
-        return ledger
-
-    def _number(self, ledger: Ledger, bundle: Bundle, run_id: str) -> int:
-        """The bundle's version: its present one, one that a killed call left behind, or a new one."""
-        if active := ledger.active(bundle.digest):
-            return active.version
-        for stored in self._store.versions(ledger.name):
-            if stored.version not in ledger.records and stored.tags.get(DIGEST_TAG) == bundle.digest:
-                return stored.version
-        source = str(bundle.path)
-        return self._store.create(ledger.name, source=source, run_id=run_id, digest=bundle.digest).version
-
-    def _decide(self, ledger: Ledger, decision: Decision) -> Ledger:
-        """Write a decision down, then show it. Between the two a kill does no harm."""
-        self.audit.check()
-        entry = self.audit.append(
-            decision.event,
-            ledger.subject,
-            who=decision.who,
-            why=decision.why,
-            evidence={**(decision.evidence or {}), "version": decision.version},
-            at=self._clock(),
-            after=ledger.last_entry,
-        )
-        decided = ledger.with_entry(entry)
-        self._projection.settle(decided)
-        return decided
 
     def _version(self, ledger: Ledger, version: int) -> ModelVersion:
         return ModelVersion.of(ledger, version, self._vault.bundles)

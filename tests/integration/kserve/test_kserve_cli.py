@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class FakeRegistry:
     def __init__(self, revisions: dict[int, Revision]) -> None:
         self._revisions = revisions
         self.stages = dict.fromkeys(revisions, Stage.STAGING)
+        self.approvals = SimpleNamespace(check=lambda *_, **__: None)
 
     def get(self, name: str, reference: int | str) -> ModelVersion:
         number = int(reference)

@@ -17,6 +17,7 @@ from modelway.bundle.signature import Input, Signature
 from modelway.contract import CostMatrix, Gates, Slo, Verdict
 from modelway.evaluation import Evaluation, evaluate, gates
 from modelway.registry.audit import AuditLog
+from modelway.registry.governance import GovernancePolicy
 from modelway.registry.registry import ModelVersion, Registry
 
 KEY = Ed25519PrivateKey.generate()
@@ -63,6 +64,7 @@ class Workshop:
     root: Path
     tracking_uri: str
     clock: Clock = field(default_factory=Clock)
+    policy: GovernancePolicy = field(default_factory=GovernancePolicy)
 
     @property
     def bundles(self) -> Path:
@@ -76,7 +78,12 @@ class Workshop:
     def registry(self) -> Registry:
         """A new object each time, as a new process would have."""
         return Registry(
-            self.tracking_uri, self.bundles, self.audit, verify_key=self.verify_key, clock=self.clock
+            self.tracking_uri,
+            self.bundles,
+            self.audit,
+            verify_key=self.verify_key,
+            policy=self.policy,
+            clock=self.clock,
         )
 
     @property

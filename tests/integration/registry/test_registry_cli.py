@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from modelway.cli.main import main
+from modelway.registry.governance import GovernancePolicy
 
 
 @pytest.fixture
@@ -149,3 +150,17 @@ def test_evaluate_show_prints_metrics_with_intervals_and_the_report(workshop, ru
     assert report.is_file()
     assert found["evaluation"]["metrics"]["roc_auc"]["value"] == value
     assert found["model"] == version.reference
+
+
+def test_approve_and_reject_say_so_where_versions_are_listed(workshop, run):
+    workshop.policy = GovernancePolicy(approvals=1)
+    workshop.register("credit", seed=1)
+    workshop.register("credit", seed=2)
+
+    code, _, err = run("models", "promote", "credit@1", "--why", "go")
+    assert (code, "0 of 1 approvals" in err) == (1, True)
+    assert run("models", "approve", "credit@1", "--why", "read the report", "--who", "ada")[0] == 0
+    assert run("models", "reject", "credit@2", "--why", "no better", "--who", "bob")[0] == 0
+    found = json.loads(run("models", "list", "--json")[1])
+    assert [each["said"] for each in found] == ["rejected by bob", "approved by ada"]
+    assert run("models", "promote", "credit@1", "--why", "go")[0] == 0

@@ -16,11 +16,22 @@ import stacks.release
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout, serve
 from modelway.contract import Outcome, Verdict
-from modelway.errors import ConfigError, NotFoundError, RolloutError, TransitionError
+from modelway.errors import ApprovalError, ConfigError, NotFoundError, RolloutError, TransitionError
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.gateway.ports import free_port
 from serving.rollout.local import LocalTarget
+
+
+class FakeApprovals:
+    """Refuses before a rollout, at its end, or nowhere."""
+
+    def __init__(self) -> None:
+        self.before = self.at_the_end = True
+
+    def check(self, name: str, reference: int, *, who: str) -> None:
+        if not self.before:
+            raise ApprovalError(f"{name}@{reference}: {who} may not")
 
 
 class FakeRegistry:
@@ -30,6 +41,7 @@ class FakeRegistry:
         self.bundles = bundles
         self.stages = {1: Stage.PRODUCTION, 2: Stage.STAGING}
         self.promoted: list[dict[str, Any]] = []
+        self.approvals = FakeApprovals()
 
     def get(self, name: str, reference: int | str | None = None) -> Any:
         version = {"challenger": 2, "champion": 1, None: 1}.get(reference) or int(str(reference))
@@ -59,6 +71,8 @@ class FakeRegistry:
         return self.get(name, next(v for v, stage in self.stages.items() if stage is Stage.PRODUCTION))
 
     def promote(self, name: str, reference: int, **facts: Any) -> Any:
+        if not self.approvals.at_the_end:
+            raise ApprovalError(f"{name}@{reference} was rejected meanwhile")
         self.promoted.append({"name": name, "version": reference, **facts})
         self.stages = {v: Stage.ARCHIVED if s is Stage.PRODUCTION else s for v, s in self.stages.items()}
         self.stages[reference] = Stage.PRODUCTION
@@ -149,6 +163,33 @@ def test_only_gated_versions_are_rolled_out(call: Callable[..., Any], registry: 
 
     with pytest.raises(TransitionError, match="paint@3 is in Development"):
         call(rollout, "start", "paint@3")
+
+
+def test_without_its_approvals_a_version_gets_no_traffic_at_all(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry
+) -> None:
+    registry.approvals.before = False
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    with pytest.raises(ApprovalError, match="paint@2"):
+        call(rollout, "start", "paint@2")
+
+    routing = target.routing()
+    assert routing is not None
+    assert routing.weights == {"paint-v1": 100}
+
+
+def test_a_version_that_is_rejected_during_its_rollout_loses_its_traffic_again(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, load: Any
+) -> None:
+    registry.approvals.at_the_end = False
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    with load(target.gateway_url), pytest.raises(ApprovalError, match="rejected meanwhile"):
+        call(rollout, "start", "paint@2", "--weights", "50,100", "--deadline-s", "40")
+
+    assert target.live().id == "paint-v1"
+    assert registry.stages == {1: Stage.PRODUCTION, 2: Stage.STAGING}
 
 
 def test_the_plan_says_what_each_stop_needs_before_anything_begins(

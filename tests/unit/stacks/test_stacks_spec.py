@@ -7,6 +7,7 @@ import yaml
 
 from modelway.errors import ConfigError
 from modelway.home import Home
+from modelway.registry.governance import GovernancePolicy
 from stacks.spec import read_stack, stack_names
 
 HOME = Home(Path("/srv/modelway"))
@@ -104,3 +105,19 @@ def test_asking_for_a_stack_that_is_not_there_lists_those_that_are():
         read_stack("lokal", HOME)
 
     assert caught.value.expected == "one of: kubernetes, local, local-dev"
+
+
+def test_a_stack_without_rules_asks_for_nothing_and_one_with_rules_says_which(tmp_path: Path):
+    rules = {"approvals": 2, "approvers": ["ada", "bob"], "rollout_verdict": True}
+
+    assert read_stack("local", HOME).governance == GovernancePolicy()
+    assert read_stack(
+        "mine", HOME, write(tmp_path, minimal(governance=rules))
+    ).governance == GovernancePolicy(approvals=2, approvers=("ada", "bob"), rollout_verdict=True)
+
+
+def test_rules_that_are_misspelt_or_cannot_be_kept_are_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"governance\.aprovals"):
+        read_stack("mine", HOME, write(tmp_path, minimal(governance={"aprovals": 1})))
+    with pytest.raises(ConfigError, match="2 approvals cannot come from 1 approvers"):
+        read_stack("mine", HOME, write(tmp_path, minimal(governance={"approvals": 2, "approvers": ["ada"]})))
