@@ -7,7 +7,7 @@ split by weight, each bad with its arm's probability. An A/A row has twice the s
 rolled back there is a false alarm. A sample of each row is replayed through the real driver and must end
 alike. Exit code 1: a bound of ours is broken, or driver and arrays disagree.
 
-The rivals (judge_rivals.py) get the same arms and load, 100 s at each of 5, 25 and 50 %.
+The rivals (judging/rivals.py) get the same arms and load, 100 s at each of 5, 25 and 50 %.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from scipy.stats import beta
 # benchmarks/serving.py is not the package of that name: this folder is asked last
 sys.path.append(sys.path.pop(sys.path.index(str(Path(__file__).parent))))
 
-from judge_batch import Judge
-from judge_rivals import argo_fails, kayenta_fails, shares
+from judging.batch import Judge
+from judging.rivals import argo_fails, kayenta_fails, shares
 
 from modelway.contract import Slo
 from serving.rollout.driver import advance, begin

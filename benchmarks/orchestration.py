@@ -51,7 +51,7 @@ def _measure_and_print(rounds: int) -> float:
 
 
 def _contenders() -> dict[str, Callable[[int], Any]]:
-    from benchmarks import orchestration_flows as flows  # noqa: PLC0415 - Prefect and ZenML, after the home
+    from benchmarks.orchestrating import contenders as flows  # noqa: PLC0415 - Prefect and ZenML, after the home
 
     return {
         "Prefect alone": flows.prefect_alone,
