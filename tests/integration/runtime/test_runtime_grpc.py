@@ -1,5 +1,6 @@
 """gRPC against a real server: statuses, deadlines, load and unload, draining, and what REST would say."""
 
+import json
 import shutil
 import struct
 import sys
@@ -13,6 +14,7 @@ import grpc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from test_runtime_protection import certificates
 
 from modelway.bundle.bundle import MODEL_FILE, Bundle
 from modelway.bundle.signing import VERIFY_KEY_FILE
@@ -284,3 +286,25 @@ def test_many_calls_each_get_their_own_answer_and_the_end_finishes_what_was_take
         assert sum(asker.result(30) for asker in askers) >= 100
     assert wrong == []
     assert server.said[-1]["in_flight_finished"] is True
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_tls_is_the_same_as_over_http(start: Any, tmp_path: Path, both_ways: bool) -> None:
+    authority, certificate, key = certificates(tmp_path)
+    tls = {"certificate": str(certificate), "key": str(key)}
+    if both_ways:
+        tls["client_ca"] = str(authority)
+    (tmp_path / "settings.yaml").write_text(json.dumps({"tls": tls, "grpc_port": 0}))
+    port = start("--settings", str(tmp_path / "settings.yaml")).said[0]["grpc_port"]
+    trusting = grpc.ssl_channel_credentials(authority.read_bytes())
+    known = grpc.ssl_channel_credentials(authority.read_bytes(), key.read_bytes(), certificate.read_bytes())
+
+    with grpc.secure_channel(f"127.0.0.1:{port}", known) as channel:
+        assert infer(channel, raw_row(0.5)).model_name == "echo"
+    with grpc.secure_channel(f"127.0.0.1:{port}", trusting) as channel:
+        if both_ways:
+            assert refused(lambda: infer(channel, raw_row(0.5))).code() == grpc.StatusCode.UNAVAILABLE
+        else:
+            assert infer(channel, raw_row(0.5)).model_name == "echo"
+    with caller(port) as channel:
+        assert refused(lambda: infer(channel, raw_row(0.5))).code() == grpc.StatusCode.UNAVAILABLE
