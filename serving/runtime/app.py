@@ -81,14 +81,20 @@ class App:
             served.ready = self._open
         self._logs |= {served.log for served in versions if served.log is not None}
         self._unloaded -= {name}
-        self.models = (*(served for served in self.models if served.name != name), *versions)
-        self._route()
+        self._replace(name, versions)
 
     def withdraw(self, name: str) -> None:
         """From now on nobody answers to `name`; what is under way is finished."""
         self._unloaded |= {name}
-        self.models = tuple(served for served in self.models if served.name != name)
+        self._replace(name, ())
+
+    def _replace(self, name: str, versions: Sequence[Served]) -> None:
+        retired = [served for served in self.models if served.name == name]
+        self.models = (*(served for served in self.models if served.name != name), *versions)
+        self._first = self.models[0] if self.models else self._first
         self._route()
+        for served in retired:
+            served.retire()
 
     def _route(self) -> None:
         """Let the addresses follow the models; a request sees the old ones or the new ones."""

@@ -1,6 +1,8 @@
 """One bundle in service: its graph, its figures, its log, and the chain that scores a request."""
 
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from time import perf_counter_ns
 
@@ -133,6 +135,10 @@ class Served:
         if self.log is not None:
             self.log.close()
 
+    def retire(self) -> None:
+        """End the chain's threads once the last request under way has let go of this model."""
+        weakref.finalize(self, _close_beside, tuple(self._stages))
+
     def families(self) -> Iterable[Family]:
         """Everything that is counted of this model."""
         metrics, log = self.metrics, self.log
@@ -158,3 +164,8 @@ class Served:
         yield metrics.gauge(
             "modelway_start_time_seconds", "When the process began, Unix time.", self._started_s
         )
+
+
+def _close_beside(stages: Iterable[Stage]) -> None:
+    """On a thread of its own: who lets go last may be one of those that are ended."""
+    threading.Thread(target=lambda: [stage.close() for stage in stages], name="retire", daemon=True).start()

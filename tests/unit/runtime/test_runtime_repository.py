@@ -1,9 +1,11 @@
 """Models come and go while requests run: versions, signatures that do not hold, who may ask."""
 
+import gc
 import json
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from runtime_asking import INFER, Asked, matrix
 
 from modelway.bundle.bundle import MODEL_FILE, Bundle
+from modelway.bundle.policy import Batching
 from modelway.errors import ConfigError
 from serving.runtime.app import App
+from serving.runtime.batching import Batcher
 from serving.runtime.model import Model
 from serving.runtime.repository import Folder, OneBundle, Repository
 from serving.runtime.served import Served
@@ -227,6 +231,25 @@ def test_every_request_is_answered_while_versions_are_swapped(started: App, root
         asker.join(30)
 
     assert {status for status, _ in seen} == {200}
+
+
+def test_a_retired_model_is_let_go_and_its_threads_end(started: App) -> None:
+    old = started.models[0]
+    batcher = Batcher(old.model, 3, Batching(), old.metrics)
+    batcher.start()
+    old._stages.append(batcher)
+    gone, lanes = weakref.ref(old), list(batcher._lanes)
+    assert lanes
+    assert all(lane.is_alive() for lane in lanes)
+    assert ask(started, LOAD)[0] == 200
+    del old
+    gc.collect()
+
+    assert gone() is None
+    for lane in lanes:
+        lane.join(30)
+        assert not lane.is_alive()
+    assert probability(started)[0] == 200
 
 
 def test_a_request_whose_model_goes_between_head_and_body_is_told_so(started: App) -> None:
