@@ -13,7 +13,7 @@ from modelway.people import account
 if TYPE_CHECKING:
     from modelway.contract import Verdict
     from modelway.registry.ledger import Tenure
-    from modelway.registry.model_version import ModelVersion
+    from modelway.registry.model_version import ModelVersion, RollbackPlan
     from modelway.registry.registry import Registry
 
 app = typer.Typer(
@@ -59,7 +59,13 @@ def history(
 ) -> None:
     """Say which versions were in production, from when to when, and who put them there."""
     tenures = _registry().history(name, on.date() if on else None)
-    emit([_tenure(each) for each in tenures], as_json=json_, title=f"{name} in production")
+    if json_:
+        emit([_tenure(each) | {"evidence": each.evidence} for each in tenures], as_json=True)
+        return
+    emit([_tenure(each) for each in tenures], as_json=False, title=f"{name} in production")
+    if on:
+        facts = [fact for each in tenures for fact in _facts(each)]
+        emit(facts, as_json=False, title=f"What the decisions rested on that held on {on:%Y-%m-%d}")
 
 
 @app.command()
@@ -91,18 +97,29 @@ def reject(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = 
 @app.command()
 def rollback(
     name: str = _NAME,
-    why: str = _WHY,
+    why: str = typer.Option("", "--why", help="The reason; it goes into the audit log. Not for a dry run."),
     who: str = _WHO,
-    dry_run: bool = typer.Option(False, "--dry-run", help="Only say which version would come back."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would happen; change nothing."),
     json_: bool = _JSON,
 ) -> None:
     """Put the version that served before the present one back into production."""
     registry = _registry()
     if dry_run:
-        emit([_line(registry.predecessor(name))], as_json=json_, title="A rollback would return to")
+        _foretell(registry.rollback_plan(name), as_json=json_)
         return
     version = registry.rollback(name, who=who or account(), why=why)
     emit([_line(version)], as_json=json_, title="Back in production")
+
+
+def _foretell(plan: "RollbackPlan", *, as_json: bool) -> None:
+    """Say what a rollback would do; a failed command where it would be refused."""
+    back = _line(plan.back) | {
+        "instead_of": plan.now.reference,
+        "holds": plan.verdict.outcome.value,
+        "after_that": plan.then,
+    }
+    emit([back], as_json=as_json, title="A rollback would return to")
+    _require(plan.verdict, f"{plan.back.reference} does not hold")
 
 
 @app.command()
@@ -192,8 +209,27 @@ def _tenure(tenure: "Tenure") -> dict[str, Any]:
         "how": tenure.how,
         "who": tenure.who,
         "why": tenure.why,
+        "ended": tenure.ended_why,
         "digest": tenure.digest[:12],
     }
+
+
+def _facts(tenure: "Tenure") -> list[Mapping[str, Any]]:
+    """A decision's evidence in words; a verdict as its outcome and reasons."""
+    return [
+        {"version": tenure.version, "fact": key, "found": _words(found)}
+        for key, found in tenure.evidence.items()
+        if found is not None
+    ] or [{"version": tenure.version, "fact": "none", "found": "decided by hand"}]
+
+
+def _words(found: Any) -> str:
+    if not isinstance(found, Mapping):
+        return str(found)
+    if "outcome" in found:
+        reasons = [str(reason["message"]) for reason in found.get("reasons", ())]
+        return "; ".join([str(found["outcome"]), *reasons])
+    return "; ".join(str(value) for value in found.values())
 
 
 def _reasons(verdict: "Verdict") -> list[Mapping[str, Any]]:
@@ -206,6 +242,10 @@ def _conclude(verdict: "Verdict", what: str, *, as_json: bool) -> None:
         emit([verdict.model_dump(mode="json")], as_json=True)
     else:
         emit(_reasons(verdict), as_json=False, title=verdict.outcome.value.upper())
+    _require(verdict, what)
+
+
+def _require(verdict: "Verdict", what: str) -> None:
     if verdict.outcome.value == "fail":
         raise IntegrityError(
             f"{what}: {verdict.summary()}",

@@ -53,6 +53,10 @@ class Tenure(Frozen):
     """`promoted` or `rolled back`."""
     who: str
     why: str
+    evidence: Mapping[str, Any] = {}
+    """What the decision rested on: the rollout and its verdict, how each rule was kept."""
+    ended_why: str | None = None
+    """How, by whom and why it ended; None: still in production."""
 
     def covers(self, day: date) -> bool:
         """Whether the version was in production at any time of that day, UTC."""
@@ -139,15 +143,18 @@ class Ledger(Frozen):
     ) -> tuple[Tenure, ...]:
         if production is None or production == self.shelf.production:
             return self.tenures
-        ended = tuple(t if t.end else t.model_copy(update={"end": entry.at}) for t in self.tenures)
+        how = entry.event.removeprefix("model.").replace("_", " ")
+        end = {"end": entry.at, "ended_why": f"version {production} {how} by {entry.who}: {entry.why}"}
+        ended = tuple(t if t.end else t.model_copy(update=end) for t in self.tenures)
         begun = Tenure(
             version=production,
             digest=records[production].digest,
             start=entry.at,
             end=None,
-            how=entry.event.removeprefix("model.").replace("_", " "),
+            how=how,
             who=entry.who,
             why=entry.why,
+            evidence={key: value for key, value in entry.evidence.items() if key != "version"},
         )
         return (*ended, begun)
 

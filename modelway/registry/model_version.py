@@ -55,6 +55,19 @@ class ModelVersion(Frozen):
         return f"{self.name}@{self.version}"
 
 
+class RollbackPlan(Frozen):
+    """What a rollback would do now."""
+
+    now: ModelVersion
+    """In production; it would be archived."""
+    back: ModelVersion
+    """It would be in production again."""
+    verdict: Verdict
+    """Whether its bundle and evaluation, and the log, still hold: a rollback is refused where they do not."""
+    then: int | None
+    """The version that a second rollback would return to."""
+
+
 def move_to(stage: Stage) -> Move:
     """The move that brings a version forward to `stage`.
 

@@ -18,7 +18,7 @@ from modelway.registry.audit import AuditLog, utc_now
 from modelway.registry.books import Books
 from modelway.registry.governance import GovernancePolicy
 from modelway.registry.ledger import EVALUATED, Decision, Ledger, Tenure
-from modelway.registry.model_version import ModelVersion, check_verdict, move_to, unknown
+from modelway.registry.model_version import ModelVersion, RollbackPlan, check_verdict, move_to, unknown
 from modelway.registry.stages import Move, Stage
 from modelway.registry.vault import REPORT_FILE, Vault, evaluation_sha256
 
@@ -129,16 +129,23 @@ class Registry:
         """
         return "champion" if self.champion(name) else "challenger"
 
-    def predecessor(self, name: str) -> ModelVersion:
-        """The version that `rollback` would return to.
+    def rollback_plan(self, name: str) -> RollbackPlan:
+        """What `rollback` would do. Writes nothing, neither to the log nor to MLflow.
 
         Raises:
             TransitionError: No version served before the present one.
         """
-        ledger = self._books.known(name)
-        target = ledger.shelf.predecessor
-        ledger.shelf.after(Move.ROLLED_BACK, target or 0)
-        return self._version(ledger, target or 0)
+        ledger = self._books.seen(name)
+        target = ledger.shelf.predecessor or 0
+        after = ledger.shelf.after(Move.ROLLED_BACK, target)
+        record = ledger.records[target]
+        reasons = (self._vault.check_bundle(record), self._vault.check_evaluation(name, record))
+        return RollbackPlan(
+            now=self._version(ledger, ledger.champion or 0),
+            back=self._version(ledger, target),
+            verdict=Verdict.of(reasons) & self.audit.verify(),
+            then=after.predecessor,
+        )
 
     def bundle(self, name: str, reference: int | str | None = None) -> Bundle:
         """A version's bundle, verified now.

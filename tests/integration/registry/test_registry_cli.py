@@ -67,8 +67,9 @@ def test_promote_and_rollback_tell_what_is_in_production_now(workshop, run):
 
     assert run("models", "promote", "credit@challenger", "--why", "better lift")[0] == 0
     assert workshop.registry.get("credit", "champion").version == 2
-    dry = json.loads(run("models", "rollback", "credit", "--why", "errors", "--dry-run", "--json")[1])
-    assert dry[0]["version"] == 1
+    dry = json.loads(run("models", "rollback", "credit", "--dry-run", "--json")[1])
+    assert (dry[0]["version"], dry[0]["instead_of"], dry[0]["after_that"]) == (1, "credit@2", None)
+    assert dry[0]["holds"] == "pass"
     assert workshop.registry.get("credit", "champion").version == 2
     assert run("models", "rollback", "credit", "--why", "errors")[0] == 0
     assert workshop.registry.get("credit", "champion").version == 1
@@ -85,6 +86,34 @@ def test_history_on_a_day_says_what_was_in_production(workshop, run):
     assert [each["version"] for each in on] == [1]
     assert [each["version"] for each in everything] == [1, 2]
     assert everything[0]["why"] == "better than before: 1"
+    assert everything[0]["ended"] == "version 2 promoted by ada: better than before: 2"
+    assert everything[1]["ended"] is None
+
+
+def test_history_on_a_day_says_on_what_evidence(workshop, run):
+    workshop.register("credit", seed=1)
+    reason = {"metric": "latency", "outcome": "pass", "message": "p99 12 ms of 50 ms"}
+    evidence = {"rollout": "credit-1", "verdict": {"outcome": "pass", "reasons": [reason]}}
+    workshop.registry.promote("credit", 1, who="flow:rollout", why="kept every limit", evidence=evidence)
+
+    (found,) = json.loads(run("models", "history", "credit", "--on", "2026-01-01", "--json")[1])
+    text = run("models", "history", "credit", "--on", "2026-01-01")[1]
+
+    assert found["evidence"] == evidence
+    assert "credit-1" in text
+    assert "pass; p99 12 ms of 50 ms" in text
+    assert run("models", "history", "credit", "--on", "2025-12-31", "--json")[1] == "[]\n"
+
+
+def test_a_dry_run_fails_where_the_rollback_would_be_refused(workshop, run):
+    before = workshop.promoted("credit", seed=1)
+    workshop.promoted("credit", seed=2)
+    model = before.bundle_path / "model.onnx"
+    model.write_bytes(b"another graph")
+
+    code, _, err = run("models", "rollback", "credit", "--dry-run")
+
+    assert (code, "credit@1 does not hold" in err) == (3, True)
 
 
 def test_errors_say_what_to_do_and_set_the_exit_code(workshop, run):

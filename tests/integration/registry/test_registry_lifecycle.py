@@ -64,7 +64,7 @@ def test_a_rollback_returns_to_the_version_before_and_the_next_one_goes_further_
         workshop.promoted("credit", seed=seed)
     registry = workshop.registry
 
-    assert registry.predecessor("credit").version == 2
+    assert registry.rollback_plan("credit").back.version == 2
     assert registry.rollback("credit", who="pager", why="errors").version == 2
     assert registry.rollback("credit", who="pager", why="still errors").version == 1
     stages = {each.version: each.stage for each in registry.list("credit")}
@@ -72,7 +72,7 @@ def test_a_rollback_returns_to_the_version_before_and_the_next_one_goes_further_
     with pytest.raises(TransitionError, match="version 1 is in production, and no version served before"):
         registry.rollback("credit", who="pager", why="panic")
     with pytest.raises(TransitionError, match="no version served before"):
-        registry.predecessor("credit")
+        registry.rollback_plan("credit")
 
 
 def test_a_rollback_before_any_promotion_says_so(workshop):
@@ -197,3 +197,18 @@ def test_a_bundle_from_another_folder_is_refused(workshop, tmp_path):
             who="ci",
         )
     assert workshop.registry.list() == ()
+
+
+def test_a_rollback_is_foretold_without_a_byte_being_written(workshop, mlflow_client):
+    for seed in (1, 2, 3):
+        workshop.promoted("credit", seed)
+    mlflow_client.set_registered_model_alias("credit", "champion", "1")  # a hand that `list` would put back
+    before = {path: path.read_bytes() for path in workshop.root.rglob("*") if path.is_file()}
+
+    plan = workshop.registry.rollback_plan("credit")
+
+    assert {path: path.read_bytes() for path in workshop.root.rglob("*") if path.is_file()} == before
+    assert (plan.now.version, plan.back.version, plan.then) == (3, 2, 1)
+    assert plan.verdict.passed
+    done = workshop.registry.rollback("credit", who="ada", why="errors")
+    assert (done.version, workshop.registry.rollback_plan("credit").back.version) == (2, 1)
