@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -27,15 +28,20 @@ _STORE = typer.Option(None, "--store", help="Folder or URL of snapshots; default
 def ingest(
     use_case: str = typer.Argument(help="Installed use case, e.g. credit."),
     source: str = typer.Option(None, help="Where to read; default: the use case's own source."),
+    onto: str = typer.Option(
+        None, help="Snapshot that the rows come onto, or `latest`: only what is new or changed is written."
+    ),
     store: str = _STORE,
     json_: bool = _JSON,
 ) -> None:
-    """Clean and validate a source and commit it as one snapshot."""
-    from modelway.data.ingest import ingest as run  # noqa: PLC0415 - polars and pandera, 2 s
+    """Clean and validate a source and commit it as one snapshot, whole or as a child of another."""
+    from modelway.data.increments import ingest_onto  # noqa: PLC0415 - polars and pandera, 2 s
+    from modelway.data.ingest import ingest as whole  # noqa: PLC0415 - as above
     from modelway.usecase import load_use_case  # noqa: PLC0415 - as above
 
-    chosen = load_use_case(use_case)
-    snapshot = run(chosen, source, _open(store))
+    chosen, snapshots = load_use_case(use_case), _open(store)
+    add = partial(ingest_onto, onto=onto) if onto else whole
+    snapshot = add(chosen, source, snapshots)
     _describe(snapshot, as_json=json_)
 
 
@@ -141,8 +147,20 @@ def _describe(snapshot: "Snapshot", *, as_json: bool) -> None:
         print(json.dumps(snapshot.model_dump(mode="json"), indent=2))
         return
     print(f"snapshot {snapshot.id}\nsource   {snapshot.source}")
+    _increment(snapshot)
     emit([_line(snapshot)], as_json=False)
     _report(snapshot.contract, as_json=False)
+
+
+def _increment(snapshot: "Snapshot") -> None:
+    """What it changed of its parent, when it is an increment."""
+    found = snapshot.contract.evidence.get("increment")
+    if found is None:
+        return
+    counted = ("new", "late", "corrected", "unchanged", "set_aside", "settled")
+    print(f"parent   {found['parent'][:12]}, known up to {found['parent_watermark']}")
+    print("rows     " + ", ".join(f"{found[name]:,} {name.replace('_', ' ')}" for name in counted))
+    print(f"as-of reads before {found['same_before'] or 'any moment'} are the parent's")
 
 
 def _report(verdict: "Verdict", *, as_json: bool) -> None:

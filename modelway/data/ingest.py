@@ -32,22 +32,27 @@ def ingest(use_case: UseCase, source: str | None, store: FolderSnapshotStore) ->
 
 def _committed(use_case: UseCase, chosen: str, store: FolderSnapshotStore) -> Snapshot:
     inspection = Inspection(use_case.contract)
-    writer = store.writer(use_case.name, use_case.contract, source=described(_resolved(use_case, chosen)))
+    writer = store.writer(use_case.name, use_case.contract, source=named(use_case, chosen))
     for raw in use_case.load(chosen):
         kept, aside = inspection.take(use_case.clean(raw))
         writer.add(kept)
         writer.set_aside(aside)
     report = contract_report(use_case.contract, inspection.seen)
-    _refuse(use_case, report)
+    refuse_failed(use_case, report)
     return writer.commit(report)
 
 
-def _resolved(use_case: UseCase, source: str) -> str:
-    """The place behind a name that only the use case knows, e.g. `sample`."""
-    return str(getattr(use_case, "resolve", str)(source))
+def named(use_case: UseCase, source: str) -> str:
+    """A source as a manifest keeps it, also behind a name that only the use case knows, e.g. `sample`."""
+    return described(str(getattr(use_case, "resolve", str)(source)))
 
 
-def _refuse(use_case: UseCase, report: Verdict) -> None:
+def refuse_failed(use_case: UseCase, report: Verdict) -> None:
+    """Let nothing be committed that its contract report fails.
+
+    Raises:
+        ContractError: It did.
+    """
     if not report.passed:
         raise ContractError(
             f"{use_case.name}: {report.summary()}",

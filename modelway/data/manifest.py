@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from modelway.contract import Frozen, Verdict
+from modelway.contract import DataContract, Frozen, Verdict
 
 
 class Chunk(Frozen):
@@ -37,6 +37,8 @@ class Manifest(Frozen):
     parents: tuple[str, ...]
     contract: Verdict
     """The contract report."""
+    promised: DataContract | None = None
+    """The contract that the rows were held against; None in snapshots of before it was kept."""
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: what the id is the hash of."""

@@ -31,6 +31,31 @@ class Seen:
         """All rows looked at."""
         return self.kept + self.aside
 
+    @classmethod
+    def of(cls, evidence: Mapping[str, Any]) -> "Seen":
+        """Go on from the sums that an earlier report's evidence holds."""
+        seen = cls()
+        seen.kept, seen.aside = evidence["kept"], evidence["quarantined"]
+        for name, counts in evidence["rules"].items():
+            seen.broken[name], seen.first[name] = counts["rows"], counts["set_aside"]
+        seen.nulls = Counter(evidence["nulls"])
+        ends = (evidence["oldest_event"], evidence["newest_event"])
+        seen.oldest, seen.newest = (datetime.fromisoformat(end) if end else None for end in ends)
+        return seen
+
+    def forget_aside(self, rows: pl.DataFrame) -> None:
+        """Take out rows that are no longer set aside."""
+        if rows.is_empty():
+            return
+        self.aside -= rows.height
+        self.first -= Counter(rows["_reason"].to_list())
+        self.broken -= Counter(", ".join(rows["_reasons"].to_list()).split(", "))
+
+    def forget_kept(self, rows: pl.DataFrame) -> None:
+        """Take out rows that others replaced. What they broke and was repaired or noted stays counted."""
+        self.kept -= rows.height
+        self.nulls -= Counter(rows.null_count().row(0, named=True))
+
     def add(self, kept: pl.DataFrame, aside: pl.DataFrame, broken: Counter[str]) -> None:
         """Count one chunk."""
         self.kept += kept.height

@@ -105,7 +105,7 @@ class FolderSnapshotStore:
             SnapshotCorruptError: A chunk is altered or gone.
         """
         snapshot = self.get(id_or_prefix)
-        frames = [self._lazy_chunk(chunk) for chunk in snapshot.files]
+        frames = [self.chunk_rows(chunk) for chunk in snapshot.files]
         return known_as_of(pl.concat(frames), snapshot.clocks, as_of)
 
     def diff(self, old: str, new: str) -> Difference:
@@ -127,7 +127,8 @@ class FolderSnapshotStore:
     def quarantine(self, id_or_prefix: str) -> pl.DataFrame:
         """The rows that were set aside; `_reason` is the first rule each broke, `_reasons` all of them."""
         snapshot = self.get(id_or_prefix)
-        return pl.concat([self._chunk(chunk) for chunk in snapshot.quarantine_files] or [pl.DataFrame()])
+        frames = [self._chunk(chunk) for chunk in snapshot.quarantine_files]
+        return pl.concat(frames or [pl.DataFrame()], how="diagonal_relaxed")  # `clean` may give others by now
 
     def verify(self, id_or_prefix: str) -> Verdict:
         """Read every byte again and compare it with the manifest. FAIL names each file that differs."""
@@ -171,8 +172,12 @@ class FolderSnapshotStore:
                 remedy="ingest again",
             ) from cause
 
-    def _lazy_chunk(self, chunk: Chunk) -> pl.LazyFrame:
-        """Hash the file, then read of it only what is asked for; a remote chunk is fetched whole."""
+    def chunk_rows(self, chunk: Chunk) -> pl.LazyFrame:
+        """One chunk: its file is hashed, then only what is asked for is read; a remote one is fetched whole.
+
+        Raises:
+            SnapshotCorruptError: It is altered or gone.
+        """
         if not self.folder.is_local:
             return self._chunk(chunk).lazy()
         with self._present(chunk):

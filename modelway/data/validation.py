@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandera.polars as pa
 import polars as pl
@@ -20,6 +21,30 @@ TYPES: Mapping[str, pl.DataType] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One chunk that was looked at and not counted yet."""
+
+    rows: pl.DataFrame
+    """Repaired; `_reason` and `_reasons` say why a row is to be set aside, null and empty for a sound one."""
+    broken: Mapping[str, pl.Series]
+    """Rule or check -> which rows break it."""
+
+    @property
+    def kept(self) -> pl.DataFrame:
+        """The sound rows, all columns."""
+        return self.rows.filter(pl.col("_reason").is_null())
+
+    @property
+    def aside(self) -> pl.DataFrame:
+        """The rows to be set aside, all columns."""
+        return self.rows.filter(pl.col("_reason").is_not_null())
+
+    def only(self, mask: pl.Series) -> "Looked":
+        """The rows under the mask."""
+        return Looked(self.rows.filter(mask), {name: rows.filter(mask) for name, rows in self.broken.items()})
+
+
 class Inspection:
     """Looks at a table chunk by chunk and adds up what it saw in `seen`.
 
@@ -27,9 +52,9 @@ class Inspection:
     (found by pandera), a key met before. `_reason` names the first, `_reasons` all.
     """
 
-    def __init__(self, contract: DataContract) -> None:
-        """Start with nothing seen."""
-        self.seen = Seen()
+    def __init__(self, contract: DataContract, seen: Seen | None = None) -> None:
+        """Start with nothing seen, or go on counting."""
+        self.seen = seen or Seen()
         self._contract = contract
         self._schema = frame_schema(contract)
         self._keys: list[pl.Series] = []
@@ -40,28 +65,36 @@ class Inspection:
         Raises:
             ContractError: A column is missing or of another type, or a rule cannot be evaluated.
         """
+        return self.count(self.look(cleaned))
+
+    def look(self, cleaned: pl.DataFrame) -> Looked:
+        """Find what is wrong in one chunk, and count nothing yet. Its keys are met from here on.
+
+        Raises:
+            ContractError: A column is missing or of another type, or a rule cannot be evaluated.
+        """
         check_columns(cleaned, self._contract)
-        frame, faults = self._apply_rules(cleaned.with_columns(pl.col(pl.Float64).fill_nan(None)))
+        frame, by_rule = self._apply_rules(cleaned.with_columns(pl.col(pl.Float64).fill_nan(None)))
+        setting_aside = [rule.name for rule in self._contract.rules if rule.action == "quarantine"]
+        faults = {name: by_rule[name] for name in setting_aside}
         faults |= self._cell_faults(frame)
         faults["duplicate_key"] = self._repeated_keys(frame)
-        flagged = frame.with_columns(_reasons(faults))
-        aside = flagged.filter(pl.col("_reason").is_not_null())
-        kept = flagged.filter(pl.col("_reason").is_null()).select(c.name for c in self._contract.columns)
-        self.seen.add(kept, aside, Counter({name: int(mask.sum()) for name, mask in faults.items()}))
+        return Looked(frame.with_columns(_reasons(faults)), by_rule | faults)
+
+    def count(self, looked: Looked) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Add to `seen`, and split into rows to keep (the contract's columns) and rows set aside."""
+        kept, aside = looked.kept.select(c.name for c in self._contract.columns), looked.aside
+        self.seen.add(kept, aside, Counter({name: int(mask.sum()) for name, mask in looked.broken.items()}))
         return kept, aside
 
     def _apply_rules(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
-        """Repair what the rules repair; a mask of broken rows for each rule that sets aside."""
-        faults = {}
+        """Repair what the rules repair; a mask of broken rows for each rule."""
+        by_rule = {}
         for rule in self._contract.rules:
-            broken = _broken(frame, rule)
-            if rule.action == "quarantine":
-                faults[rule.name] = broken
-            else:
-                self.seen.broken[rule.name] += int(broken.sum())
+            by_rule[rule.name] = broken = _broken(frame, rule)
             if rule.action == "repair":
                 frame = _repaired(frame, rule, broken)
-        return frame, faults
+        return frame, by_rule
 
     def _cell_faults(self, frame: pl.DataFrame) -> dict[str, pl.Series]:
         try:

@@ -1,7 +1,7 @@
 """How rows become a snapshot: chunks as they come, the manifest last."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -28,6 +28,11 @@ class SnapshotWriter:
         self._source, self._parents = source, parents
         self._rows = _Chunks(folder)
         self._aside = _Chunks(folder)
+
+    def share(self, snapshot: Snapshot, files: Sequence[Chunk], quarantine_files: Sequence[Chunk]) -> None:
+        """Begin with chunks of another snapshot, as they are stored."""
+        self._rows.share(files, snapshot.columns)
+        self._aside.share(quarantine_files, {})
 
     def add(self, frame: pl.DataFrame) -> None:
         """Append rows; full chunks are stored at once."""
@@ -60,6 +65,7 @@ class SnapshotWriter:
             quarantine_files=aside,
             parents=self._parents,
             contract=report,
+            promised=self._contract,
         )
         content = manifest.to_bytes()
         snapshot_id = sha256_of(content)
@@ -75,6 +81,10 @@ class _Chunks:
         self._waiting: list[pl.DataFrame] = []
         self._stored: list[Chunk] = []
         self.columns: Mapping[str, str] = {}
+
+    def share(self, chunks: Sequence[Chunk], columns: Mapping[str, str]) -> None:
+        self._stored[:0] = chunks
+        self.columns = columns
 
     def add(self, frame: pl.DataFrame) -> None:
         if frame.height:

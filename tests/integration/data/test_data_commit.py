@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelway.data.increments import ingest_onto
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
 from usecases.iris import use_case
@@ -29,6 +30,32 @@ def slow(handle):
     sync(handle)
 os.fsync = slow
 ingest(use_case, None, FolderSnapshotStore(sys.argv[1]))
+"""
+SLOW_INCREMENT = """
+import os, sys, time
+from modelway.data.increments import ingest_onto
+from modelway.data.ingest import ingest
+from modelway.data.snapshot import FolderSnapshotStore
+from usecases.iris import use_case
+
+class Some:
+    def __getattr__(self, name):
+        return getattr(use_case, name)
+    def load(self, source):
+        for frame in use_case.load(source):
+            yield frame.slice(0, 120)
+
+store = FolderSnapshotStore(sys.argv[1])
+print(ingest(Some(), None, store).id, flush=True)
+sync, calls = os.fsync, []
+def slow(handle):
+    calls.append(handle)
+    if len(calls) == int(sys.argv[2]):
+        print("in the middle", flush=True)
+        time.sleep(600)
+    sync(handle)
+os.fsync = slow
+ingest_onto(use_case, None, store)
 """
 COMMIT = """
 import sys
@@ -131,4 +158,29 @@ def test_a_limit_of_the_system_is_a_storage_error_and_leaves_nothing(tmp_path: P
 
     assert process.returncode == 3, errors
     assert "File too large" in output
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "sync", [pytest.param(1, id="inside-the-rows"), pytest.param(3, id="inside-the-manifest")]
+)
+def test_an_increment_killed_in_the_middle_leaves_its_parent_alone_and_can_be_made_again(
+    tmp_path: Path, sync: int
+) -> None:
+    process = _start(SLOW_INCREMENT, str(tmp_path), str(sync))
+    try:
+        parent = process.stdout.readline().strip()
+        assert process.stdout.readline() == "in the middle\n", process.stderr.read()
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    store = FolderSnapshotStore(str(tmp_path))
+    assert [snapshot.id for snapshot in store.list()] == [parent]
+
+    child = ingest_onto(use_case, None, store)
+
+    assert child.parents == (parent,)
+    assert child.rows == ingest(use_case, None, store).rows
+    assert store.verify(child.id).passed
