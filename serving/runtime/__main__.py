@@ -17,7 +17,7 @@ from serving.runtime.front import front_of
 from serving.runtime.journal import journal
 from serving.runtime.link import Report, WorkerLink
 from serving.runtime.opening import Opening
-from serving.runtime.repository import REVISION, Folder, OneBundle, Repository, Source
+from serving.runtime.repository import REVISION, Folder, OneBundle, Repository
 from serving.runtime.served import Served
 from serving.runtime.settings import Settings, read_settings
 from serving.runtime.transport import Door, Transport, listen
@@ -125,15 +125,7 @@ def serve(options: argparse.Namespace) -> None:
     stopped = _stop_signals()
     settings = _settings(options)
     sock, link = _place(options)
-    opener = Opening(options.verify_key, settings, options.log_dir)
-    if options.repository is None:
-        models = [opener(options.bundle, options.revision)]
-        source: Source = OneBundle(models[0].name, options.revision, options.bundle)
-        repository = Repository(source, opener, control=options.model_control)
-        repository.adopt(models)
-    else:
-        repository = Repository(Folder(options.repository), opener, control=options.model_control)
-        models = list(repository.begin())
+    repository, models = _models(options, settings)
     app = App(models, settings, repository)
     documents = None if link is None else link.documents(models[0].revision)
     door = front_of(app, settings, app.sources, documents)
@@ -155,6 +147,19 @@ def serve(options: argparse.Namespace) -> None:
     _drain(app, transport, grpc, options)
     if door is not None:
         door.close()
+
+
+def _models(options: argparse.Namespace, settings: Settings) -> tuple[Repository, Sequence[Served]]:
+    """Where models come from, and those that are there now."""
+    opener = Opening(options.verify_key, settings, options.log_dir)
+    if options.repository is not None:
+        repository = Repository(Folder(options.repository), opener, control=options.model_control)
+        return repository, repository.begin()
+    model = opener(options.bundle, options.revision)
+    source = OneBundle(model.name, options.revision, options.bundle)
+    repository = Repository(source, opener, control=options.model_control)
+    repository.adopt([model])
+    return repository, [model]
 
 
 def _place(options: argparse.Namespace) -> tuple[socket.socket, WorkerLink | None]:
