@@ -51,7 +51,8 @@ class Constant:
 
 def transport(port: int) -> None:
     """Our own transport, answering a constant: what decoding, model and metrics are added to."""
-    from serving.runtime.transport import Transport, listen  # noqa: PLC0415 - as above
+    from serving.runtime.port import listen  # noqa: PLC0415 - as above
+    from serving.runtime.transport import Transport  # noqa: PLC0415 - as above
 
     Transport(listen("127.0.0.1", port), Constant()).start()
     threading.Event().wait()

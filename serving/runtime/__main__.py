@@ -17,10 +17,11 @@ from serving.runtime.front import front_of
 from serving.runtime.journal import journal
 from serving.runtime.link import Report, WorkerLink
 from serving.runtime.opening import Opening
+from serving.runtime.port import listen
 from serving.runtime.repository import REVISION, Folder, OneBundle, Repository
 from serving.runtime.served import Served
 from serving.runtime.settings import Settings, read_settings
-from serving.runtime.transport import Door, Transport, listen
+from serving.runtime.transport import Door, Transport
 from serving.runtime.workers import Supervisor, worker_command
 
 if TYPE_CHECKING:

@@ -73,11 +73,11 @@ class Batcher:
         """
         waiting = self._waiting(exchange)
         with self._changed:
-            self._queue.append(waiting)
-            self._queued_rows += waiting.rows
-            # a lane that already waits for its moment need not hear of each further request
-            if not self._running or len(self._queue) == 1 or self._queued_rows >= self._max_rows:
-                self._changed.notify()
+            closed = self._closed
+            if not closed:
+                self._enqueue(waiting)
+        if closed:  # the lanes may be gone, and whoever still comes is to be answered
+            self._run([waiting])
 
     def close(self) -> None:
         """Score what waits and end the lanes."""
@@ -100,6 +100,13 @@ class Batcher:
                 ),
                 self._metrics.gauge("modelway_queue_requests", "Requests that wait for a lane.", queued),
             ]
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        self._queue.append(waiting)
+        self._queued_rows += waiting.rows
+        # a lane that already waits for its moment need not hear of each further request
+        if not self._running or len(self._queue) == 1 or self._queued_rows >= self._max_rows:
+            self._changed.notify()
 
     def _waiting(self, exchange: Exchange) -> _Waiting:
         values, since_ns = exchange.parsed.values, perf_counter_ns()

@@ -168,4 +168,9 @@ class Served:
 
 def _close_beside(stages: Iterable[Stage]) -> None:
     """On a thread of its own: who lets go last may be one of those that are ended."""
-    threading.Thread(target=lambda: [stage.close() for stage in stages], name="retire", daemon=True).start()
+
+    def close_all() -> None:
+        for stage in stages:
+            stage.close()
+
+    threading.Thread(target=close_all, name="retire", daemon=True).start()

@@ -7,11 +7,8 @@ CPU time of a request (docs/adr/0050). This reaches below Granian's public inter
 is bounded in pyproject.toml and `tests/integration/runtime` drives every path of this file.
 """
 
-import ctypes
 import os
 import socket
-import struct
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,16 +19,14 @@ from typing import Any, Protocol
 from granian import _granian
 from granian.http import HTTP1Settings
 
-from modelway.errors import PortInUseError
 from serving.runtime.journal import journal
+from serving.runtime.port import BACKLOG, deafen
 from serving.runtime.settings import Tls
 from serving.runtime.tls import GranianTls, granian_tls
 
 _rust: Any = _granian  # its published types lag behind it
 
-BACKLOG = 1024
 _LAST_ARRIVALS_S = 0.1
-_SO_ATTACH_FILTER = 26  # of Linux; Python's socket module does not name it
 Headers = list[tuple[str, str]]
 Respond = Callable[[int, Headers, bytes], None]
 
@@ -72,29 +67,6 @@ class Door(Application, Protocol):
 
     def open(self, head: Head, respond: Respond) -> Respond | None:
         """How to answer a request whose body is wanted; None when it was answered without."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket of our own: Granian's would share the port with whoever has it.
-
-    Raises:
-        PortInUseError: The address is taken, or not ours to take.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise PortInUseError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            expected="an address of this machine that nobody listens on",
-            remedy="stop the other process, or pass --port 0 to get a free one",
-        ) from error
-    sock.setblocking(False)
-    return sock
 
 
 class Transport:
@@ -164,14 +136,6 @@ class Transport:
         time.sleep(_LAST_ARRIVALS_S)
         self._signal.set()
         return self._stopped.wait(wait_s)
-
-
-def deafen(sock: socket.socket) -> None:
-    """Let the kernel drop what comes to the listening socket itself; its connections go on."""
-    if sys.platform == "linux":
-        drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # BPF: return 0 bytes
-        program = struct.pack("@HP", 1, ctypes.addressof(drop_all))
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 class _NoLoop:

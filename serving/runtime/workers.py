@@ -18,7 +18,7 @@ from serving.runtime.exposition import Family, exposition
 from serving.runtime.journal import journal
 from serving.runtime.link import Line, Message, Report
 from serving.runtime.merging import lasting, merged
-from serving.runtime.transport import deafen
+from serving.runtime.port import deafen
 
 _TICK_S, _POLL_S = 0.05, 1.0
 _PAUSE_S, _MAX_PAUSE_S, _STEADY_S = 0.5, 15.0, 60.0

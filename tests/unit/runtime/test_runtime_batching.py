@@ -243,6 +243,14 @@ def test_closing_answers_what_waits(batcher: Make, model: Sums) -> None:
     assert all(request.error is None for request in waiting)
 
 
+def test_who_comes_after_the_lanes_have_ended_is_answered_all_the_same(batcher: Make) -> None:
+    lanes, late = batcher(), asked([0.5, 0.0])
+    lanes.close()
+    lanes.score(late)
+
+    assert late.answer == np.float32(0.25)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 64), min_size=1, max_size=5), min_size=1, max_size=30),
