@@ -238,6 +238,21 @@ def test_tls_by_a_certificate_that_clients_check(start_heavy: Any, tmp_path: Pat
             httpx.get(f"{server.url}/v2/health/live", verify=old)
 
 
+def test_clients_must_show_a_certificate_where_an_authority_is_named(
+    start_heavy: Any, tmp_path: Path
+) -> None:
+    authority, certificate, key = certificates(tmp_path)
+    tls = {"certificate": str(certificate), "key": str(key), "client_ca": str(authority)}
+    server = start_heavy(ServingPolicy(), tls=tls)
+    nameless = ssl.create_default_context(cafile=str(authority))
+    known = ssl.create_default_context(cafile=str(authority))
+    known.load_cert_chain(certificate, key)
+
+    assert httpx.get(f"{server.url}/v2/health/live", verify=known).status_code == 200
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{server.url}/v2/health/live", verify=nameless)
+
+
 def test_a_key_of_another_certificate_stops_the_start(start_heavy: Any, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     _, certificate, _ = certificates(tmp_path)
