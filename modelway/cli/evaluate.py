@@ -23,7 +23,7 @@ def evaluations() -> None:
 
 @app.command()
 def show(
-    model: str = typer.Argument(help="NAME, NAME@3, NAME@champion or NAME@challenger."),
+    model: str = typer.Argument(help="NAME, NAME@3, NAME@1.2.0, NAME@champion or NAME@challenger."),
     json_: bool = typer.Option(False, "--json", help="Print the whole evaluation as JSON."),
 ) -> None:
     """Print every metric with its interval, the limits, and where the HTML report lies."""

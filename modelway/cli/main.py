@@ -20,6 +20,7 @@ STATIONS = {
     "reproduce": "Make a registered model again from its lineage, and compare.",
     "evaluate": "Show the evaluation of a registered model.",
     "models": "List, promote, roll back and verify registered models.",
+    "audit": "Verify or list the log of who decided what, when and why.",
     "optimize": "Inspect a model's graph, and prove that it answers sanely.",
     "serve": "Serve a model behind the local gateway.",
     "rollout": "Start, compare, practise, watch or abort a rollout.",

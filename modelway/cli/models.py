@@ -24,7 +24,7 @@ audit_app = typer.Typer(
 )
 app.add_typer(audit_app, name="audit")
 
-_MODEL = typer.Argument(help="NAME, NAME@3, NAME@champion or NAME@challenger.")
+_MODEL = typer.Argument(help="NAME, NAME@3, NAME@1.2.0, NAME@champion or NAME@challenger.")
 _NAME = typer.Argument(help="Name of the model, e.g. credit.")
 _WHY = typer.Option(..., "--why", help="The reason; it goes into the audit log.")
 _WHO = typer.Option("", "--who", help="Who decides; default: the user of this machine.")
@@ -160,6 +160,7 @@ def audit_log(
                 "event": e.event,
                 "subject": e.subject.split("#")[0],
                 "version": e.evidence.get("version"),
+                "semantic": e.evidence.get("semantic"),
                 "who": e.who,
                 "why": e.why,
             }
@@ -186,6 +187,7 @@ def _line(version: "ModelVersion") -> dict[str, Any]:
     return {
         "name": version.name,
         "version": version.version,
+        "semantic": version.semantic,
         "stage": version.stage.value,
         "aliases": ", ".join(version.aliases),
         "verdict": version.verdict.outcome.value,
@@ -204,6 +206,7 @@ def _said(version: "ModelVersion") -> str:
 def _tenure(tenure: "Tenure") -> dict[str, Any]:
     return {
         "version": tenure.version,
+        "semantic": tenure.semantic,
         "from": f"{tenure.start.astimezone(UTC):%Y-%m-%d %H:%M}",
         "to": f"{tenure.end.astimezone(UTC):%Y-%m-%d %H:%M}" if tenure.end else None,
         "how": tenure.how,

@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Look into an exported graph, prove that it answers sanely, and compile it.",
 )
 
-_MODEL = typer.Argument(None, help="NAME, NAME@3, NAME@champion or NAME@challenger.")
+_MODEL = typer.Argument(None, help="NAME, NAME@3, NAME@1.2.0, NAME@champion or NAME@challenger.")
 _BUNDLE = typer.Option(None, help="This bundle folder instead of a registered model.")
 _ROWS = typer.Option(
     None, help="Parquet file with the model's inputs by name; default: the bundle's drift reference."

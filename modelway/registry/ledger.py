@@ -10,6 +10,7 @@ from modelway.contract import Frozen, Verdict
 from modelway.errors import AuditBrokenError, NotFoundError, TransitionError
 from modelway.registry.audit import AuditEntry
 from modelway.registry.opinions import APPROVED, REJECTED, Opinion, after_evaluation, rejection
+from modelway.registry.semantic import Identity, next_semantic
 from modelway.registry.stages import Move, Shelf, Stage
 
 EVALUATED = "model.evaluated"
@@ -39,12 +40,16 @@ class Record(Frozen):
     evaluation_sha256: str
     trained_by: str | None = None
     """Person or program; None in entries written before this was noted."""
+    semantic: str | None = None
+    """MAJOR.MINOR.PATCH; None for versions registered before there were any."""
+    identity: Identity | None = None
 
 
 class Tenure(Frozen):
     """A time in production."""
 
     version: int
+    semantic: str | None = None
     digest: str
     start: AwareDatetime
     end: AwareDatetime | None
@@ -122,6 +127,8 @@ class Ledger(Frozen):
             verdict=Verdict.model_validate(entry.evidence["verdict"]),
             evaluation_sha256=str(entry.evidence["evaluation_sha256"]),
             trained_by=entry.evidence.get("trained_by"),
+            semantic=known.semantic if known else entry.evidence.get("semantic"),
+            identity=known.identity if known else _identity(entry.evidence),
         )
 
     def _said(self, version: int, entry: AuditEntry) -> tuple[Opinion, ...]:
@@ -148,6 +155,7 @@ class Ledger(Frozen):
         ended = tuple(t if t.end else t.model_copy(update=end) for t in self.tenures)
         begun = Tenure(
             version=production,
+            semantic=records[production].semantic,
             digest=records[production].digest,
             start=entry.at,
             end=None,
@@ -182,6 +190,15 @@ class Ledger(Frozen):
         same = (record for record in self.records.values() if record.digest == digest)
         return next((r for r in same if self.shelf.stages[r.version] is not Stage.ARCHIVED), None)
 
+    def semantic(self, version: int, identity: Identity) -> str | None:
+        """The semantic version of a version: its own, or the one that a new one gets."""
+        if version in self.records:
+            return self.records[version].semantic
+        ordered = (self.records[number] for number in sorted(self.records))
+        return next_semantic(
+            ((r.semantic, r.identity) for r in ordered if r.semantic and r.identity), identity
+        )
+
     def knows(self, version: int, facts: Mapping[str, Any]) -> bool:
         """Whether the version is registered with just this evaluation and verdict."""
         record = self.records.get(version)
@@ -191,7 +208,7 @@ class Ledger(Frozen):
         )
 
     def resolve(self, reference: int | str | None) -> int:
-        """The version meant by a number, an alias, or nothing: the champion, else the newest.
+        """The version meant by 3, 1.2.0, an alias, or nothing: the champion, else the newest.
 
         Raises:
             NotFoundError: There is no such version.
@@ -201,7 +218,8 @@ class Ledger(Frozen):
         text = str(reference)
         number = text.removeprefix("v")
         spelt = number.isascii() and number.isdecimal()
-        version = int(number) if spelt else self.aliases.get(text)
+        named = self.aliases | {r.semantic: r.version for r in self.records.values() if r.semantic}
+        version = int(number) if spelt else named.get(text, named.get(number))
         if version is None or version not in self.records:
             raise NotFoundError(
                 f"{self.name} has no version {text!r}",
@@ -213,3 +231,7 @@ class Ledger(Frozen):
     def history(self, on: date | None) -> tuple[Tenure, ...]:
         """Times in production, oldest first; with `on` those that touch that day, UTC."""
         return tuple(tenure for tenure in self.tenures if on is None or tenure.covers(on))
+
+
+def _identity(evidence: Mapping[str, Any]) -> Identity | None:
+    return Identity.model_validate(evidence["identity"]) if "identity" in evidence else None

@@ -26,6 +26,8 @@ class ModelVersion(Frozen):
     aliases: tuple[str, ...]
     verdict: Verdict
     created_at: AwareDatetime
+    semantic: str | None = None
+    """MAJOR.MINOR.PATCH; None for versions registered before there were any."""
     approved_by: tuple[str, ...] = ()
     """Whose approval stands since the newest evaluation; whether it counts is the stack's policy."""
     rejected_by: str | None = None
@@ -45,6 +47,7 @@ class ModelVersion(Frozen):
             aliases=tuple(alias for alias, v in ledger.aliases.items() if v == version),
             verdict=record.verdict,
             created_at=record.registered_at,
+            semantic=record.semantic,
             approved_by=tuple(opinion.who for opinion in approvals(said).values()),
             rejected_by=rejected.who if rejected else None,
         )

@@ -6,6 +6,7 @@ from modelway.registry.versions import DIGEST_TAG, StoredVersion, VersionStore
 
 STAGE_TAG = "modelway.stage"
 VERDICT_TAG = "modelway.verdict"
+SEMANTIC_TAG = "modelway.semantic"
 ALIASES = ("champion", "challenger")
 
 
@@ -52,4 +53,5 @@ def _changed_tags(ledger: Ledger, stored: StoredVersion) -> dict[str, str]:
         STAGE_TAG: ledger.shelf.stages[stored.version].value,
         VERDICT_TAG: record.verdict.outcome.value,
     }
+    wanted |= {SEMANTIC_TAG: record.semantic} if record.semantic else {}
     return {tag: value for tag, value in wanted.items() if stored.tags.get(tag) != value}

@@ -19,6 +19,7 @@ from modelway.registry.books import Books
 from modelway.registry.governance import GovernancePolicy
 from modelway.registry.ledger import EVALUATED, Decision, Ledger, Tenure
 from modelway.registry.model_version import ModelVersion, RollbackPlan, check_verdict, move_to, unknown
+from modelway.registry.semantic import identity_of
 from modelway.registry.stages import Move, Stage
 from modelway.registry.vault import REPORT_FILE, Vault, evaluation_sha256
 
@@ -82,10 +83,13 @@ class Registry:
         name = bundle.signature.model_name
         ledger = self._books.opened(name)
         version = self._books.number(ledger, bundle.digest, source=str(bundle.path), run_id=run_id)
+        identity = identity_of(bundle.signature, bundle.lineage)
         facts = {
             "digest": bundle.digest,
             "run_id": run_id,
             "trained_by": trained_by or who,
+            "semantic": ledger.semantic(version, identity),
+            "identity": identity.model_dump(),
             "evaluation_sha256": evaluation_sha256(evaluation),
             "verdict": json.loads(verdict.model_dump_json()),  # NaN becomes null on this way
         }

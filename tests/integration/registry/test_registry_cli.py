@@ -156,6 +156,8 @@ def test_audit_commands_list_the_decisions_and_check_the_chain(workshop, run):
     assert "better than before" in run("models", "audit", "log")[1]
     assert run("models", "audit", "log", "iris", "--json")[1] == "[]\n"
     assert run("models", "audit", "verify")[0] == 0
+    assert run("audit", "verify", "--json") == run("models", "audit", "verify", "--json")
+    assert run("audit", "log", "--json") == run("models", "audit", "log", "--json")
 
 
 def test_retire_archives_the_challenger(workshop, run):

@@ -212,3 +212,23 @@ def test_a_rollback_is_foretold_without_a_byte_being_written(workshop, mlflow_cl
     assert plan.verdict.passed
     done = workshop.registry.rollback("credit", who="ada", why="errors")
     assert (done.version, workshop.registry.rollback_plan("credit").back.version) == (2, 1)
+
+
+def test_a_version_is_found_by_its_semantic_version_and_mlflow_shows_it(workshop, mlflow_client):
+    for seed in (1, 2):
+        workshop.register("credit", seed)
+    workshop.registry.retire("credit", 2, who="ada", why="start over")
+    workshop.register("credit", 2)
+
+    registry = workshop.registry
+    assert [each.semantic for each in reversed(registry.list("credit"))] == ["1.0.0", "1.1.0", "1.1.1"]
+    assert registry.get("credit", "1.1.0").version == registry.get("credit", "v1.1.0").version == 2
+    assert mlflow_client.get_model_version("credit", "3").tags["modelway.semantic"] == "1.1.1"
+    with pytest.raises(NotFoundError, match=r"1\.9\.0"):
+        registry.get("credit", "1.9.0")
+
+
+def test_registering_again_keeps_the_semantic_version(workshop):
+    first = workshop.register("credit", 1)
+
+    assert workshop.register("credit", 1).semantic == first.semantic == "1.0.0"

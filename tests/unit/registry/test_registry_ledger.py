@@ -8,6 +8,7 @@ from modelway.contract import Outcome, Reason, Verdict
 from modelway.errors import AuditBrokenError, NotFoundError
 from modelway.registry.audit import AuditEntry
 from modelway.registry.ledger import Ledger
+from modelway.registry.semantic import Identity
 from modelway.registry.stages import Stage
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -136,3 +137,13 @@ def test_an_entry_that_we_cannot_have_written_is_named(event, version):
 
     with pytest.raises(AuditBrokenError, match=rf"entry 4 \(model.{event}\) makes no sense"):
         _ = book.ledger
+
+
+def test_versions_registered_before_semantic_versions_go_without_one():
+    ledger = Book().ship(1).ledger
+
+    assert ledger.records[1].semantic is None
+    assert ledger.resolve("1") == 1
+    with pytest.raises(NotFoundError, match=r"no version '1\.0\.0'"):
+        ledger.resolve("1.0.0")
+    assert ledger.semantic(2, Identity(interface="i", origin="o")) == "1.0.0"
