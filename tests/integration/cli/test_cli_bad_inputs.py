@@ -65,7 +65,7 @@ def test_an_unknown_use_case_names_those_there_are(modelway, kept):
     done = modelway("train", "irises", "--as-of", "2020-06-01")
 
     assert_clear(done, USAGE, "no use case named 'irises'")
-    assert "credit, iris" in done.complaint[1]
+    assert "credit, fraud, iris" in done.complaint[1]
     assert kept() == before
 
 

@@ -1,0 +1,113 @@
+"""Card payments made up by a seeded simulator: will one be charged back within two months?"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from modelway.contract import (
+    Candidate,
+    Choice,
+    CostMatrix,
+    FloatRange,
+    Gates,
+    IntRange,
+    LabelRule,
+    Slice,
+    Slo,
+)
+from modelway.data.reading import CHUNK_ROWS, read_table
+from modelway.features.definitions import Feature, FeatureSet
+from usecases.fraud.contract import CONTRACT, RAW_COLUMNS, clean_transactions
+from usecases.fraud.history import VIEWS
+from usecases.fraud.simulator.run import simulate
+from usecases.fraud.simulator.scenario import is_address, scenario_of
+
+ROW_FEATURES = (
+    Feature(name="amount_eur", unit="EUR"),
+    Feature(name="limit_share", sql="amount_eur / limit_eur", description="amount over the card's limit"),
+    Feature(name="distance_km", unit="km"),
+    Feature(name="hour", sql="EXTRACT(hour FROM event_time)", description="of the day, UTC", unit="h"),
+    Feature(name="weekday", sql="EXTRACT(isodow FROM event_time)", description="1 is Monday"),
+    Feature(
+        name="delay_s",
+        sql="CAST(CAST(known_at AS BIGINT) - CAST(event_time AS BIGINT) AS DOUBLE) / 1000000",
+        description="from the purchase to its arrival",
+        unit="s",
+    ),
+    Feature(name="merchant_category", kind="category"),
+    Feature(name="entry", kind="category"),
+)
+
+
+class FraudUseCase:
+    """Everything the platform needs to know about the made-up payments."""
+
+    name = "fraud"
+    description = "Card payments made up by a seeded simulator: charged back within 2 months"
+    default_source = "simulator?seed=7&days=120&cards=2000"
+    """A scenario's address, or a CSV or Parquet file that `python -m usecases.fraud.simulator` wrote."""
+    contract = CONTRACT
+    label = LabelRule(
+        name="charged_back_in_2_months",
+        starts_at="event_time",
+        happened_at="charged_back_at",
+        horizon_months=2,
+    )
+    features = FeatureSet(row=ROW_FEATURES, views=VIEWS)
+    candidates = (
+        Candidate(
+            kind="hgb",
+            space={
+                "learning_rate": FloatRange(low=0.03, high=0.15, log=True),
+                "max_leaf_nodes": IntRange(low=6, high=31, log=True),
+                "min_samples_leaf": IntRange(low=30, high=200, log=True),
+                "l2_regularization": FloatRange(low=1.0, high=30.0, log=True),
+            },
+            fixed={"max_iter": 80},
+        ),
+        Candidate(
+            kind="mlp",
+            space={
+                "hidden": Choice(options=(32, 64)),
+                "learning_rate": FloatRange(low=3e-4, high=1e-2, log=True),
+                "dropout": FloatRange(low=0.0, high=0.3),
+            },
+            fixed={"epochs": 4, "batch_size": 2048},
+        ),
+    )
+    gates = Gates(
+        min_roc_auc=0.75,
+        min_pr_auc_lift=5.0,
+        max_calibration_error=0.02,
+        min_rows=2_000,
+        min_positives=30,
+        min_slice_rows=1_000,
+    )
+    slo = Slo(latency_limit_ms=25, latency_percentile=99, max_error_rate=0.001, rate_rps=200)
+    # A blocked honest purchase costs a call and some goodwill; a fraud let through costs about what a
+    # fraudulent purchase of the default scenario comes to. Made up like the data: put your own in.
+    costs = CostMatrix(false_positive=5, false_negative=180, currency="EUR")
+    slices = (Slice(name="way of paying", column="entry"),)
+    training_window_months = 6
+
+    def load(self, source: str) -> Iterator[pl.DataFrame]:
+        """The transactions of a scenario or of a file, in order of arrival. The truth is not among them.
+
+        Raises:
+            SourceError: No such scenario or file.
+            ContractError: The file lacks a column.
+        """
+        if is_address(source):
+            return simulate(scenario_of(source)).transactions.iter_slices(CHUNK_ROWS)
+        return read_table(source, RAW_COLUMNS)
+
+    def resolve(self, source: str) -> str:
+        """A scenario in its one spelling; a file as it is."""
+        return scenario_of(source).address if is_address(source) else source
+
+    def clean(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """The typed table; see `contract.clean_transactions`."""
+        return clean_transactions(raw)
+
+
+use_case = FraudUseCase()
