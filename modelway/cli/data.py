@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -89,15 +90,17 @@ def verify(
 
 
 @app.command()
-def diff(old: str, new: str, store: str = _STORE, json_: bool = _JSON) -> None:
-    """Compare two snapshots by key: rows added, removed, changed, and in which columns."""
-    found = _open(store).diff(old, new).model_dump(mode="json")
-    if json_:
-        print(json.dumps(found, indent=2))
-        return
-    by_column = found.pop("changed_by_column")
-    lines = {**found, **{f"changed {name}": count for name, count in by_column.items()}}
-    emit([{"what": k, "value": _plain(v)} for k, v in lines.items()], as_json=False, title="Difference")
+def diff(
+    old: str,
+    new: str,
+    html: Path = typer.Option(None, help="Also write the comparison as a page to this file."),
+    store: str = _STORE,
+    json_: bool = _JSON,
+) -> None:
+    """Compare two snapshots: schema, rows by key, and how each column's values lie."""
+    from modelway.cli.difference import show_difference  # noqa: PLC0415 - --help does without
+
+    show_difference(_open(store), old, new, html=html, as_json=json_)
 
 
 @app.command()
@@ -179,7 +182,3 @@ def _check_age(snapshot: "Snapshot", max_age_days: float) -> None:
     )
     if not verdict.passed:
         raise VerdictError(verdict.summary(), expected="newer data", remedy="ingest what came since")
-
-
-def _plain(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value

@@ -72,8 +72,33 @@ def test_stale_data_ends_verify_with_exit_code_1(capsys, store, snapshot_id) -> 
 def test_a_difference_is_printed_as_json(capsys, store, snapshot_id) -> None:
     code, output, _ = modelway(capsys, "data", "diff", snapshot_id, snapshot_id, "--store", store, "--json")
 
+    found = json.loads(output)
     assert code == 0
-    assert json.loads(output)["changed"] == 0
+    assert found["changed"] == 0
+    assert {column["distance"] for column in found["columns"]} == {0.0}
+
+
+def test_a_difference_is_printed_for_people_and_written_as_a_page(
+    capsys, store, snapshot_id, tmp_path
+) -> None:
+    page = tmp_path / "diff.html"
+
+    code, output, _ = modelway(
+        capsys, "data", "diff", snapshot_id, snapshot_id, "--store", store, "--html", str(page)
+    )
+
+    assert code == 0
+    assert "columns moved" in output
+    assert "Data difference" in page.read_text()
+
+
+def test_an_increment_is_ingested_onto_the_latest_snapshot(capsys, store, snapshot_id) -> None:
+    code, output, _ = modelway(
+        capsys, "data", "ingest", "iris", "--onto", "latest", "--store", store, "--json"
+    )
+
+    assert code == 0
+    assert json.loads(output)["id"] == snapshot_id, "the same source says nothing new"
 
 
 @pytest.mark.parametrize(
