@@ -153,10 +153,10 @@ def _openings(evaluation: Evaluation, limit: int) -> Reason:
     if found is None:
         message, outcome = "nobody counted how many models were measured on these rows", Outcome.INCONCLUSIVE
     elif found > limit:
-        message = f"{found} models were measured on these rows, at most {limit}: they are used up"
+        message = f"models measured on these rows: {found}, more than {limit}; they are used up"
         outcome = Outcome.FAIL
     else:
-        message = f"{found} models were measured on these rows, at most {limit}"
+        message = f"models measured on these rows: {found}, at most {limit}"
         outcome = Outcome.PASS
     return Reason(
         metric="test_openings",

@@ -26,7 +26,7 @@ _FAIRNESS = (
     "equalized_odds_difference",
     "equalized_odds_ratio",
 )
-_DISTANCES = frozenset(name for name in _FAIRNESS if name.endswith("difference"))
+_RATIOS = frozenset(name for name in _FAIRNESS if name.endswith("ratio"))
 
 _MOST_PERIODS = 24
 _PERIODS: tuple[tuple[int, Callable[[int], str]], ...] = (
@@ -114,6 +114,7 @@ def _share(values: FloatArray) -> FloatArray:
 def _fairness_statistics(
     rows: ScoredRows, masks: list[npt.NDArray[np.bool_]], weights: FloatArray
 ) -> dict[str, FloatArray]:
+    """Each as a distance from equal treatment, which resampling can only raise: ratios as 1 - ratio."""
     positive = rows.y > 0
     shares = _flagged_shares(rows, masks, weights)
     recalls = _flagged_shares(rows, [mask & positive for mask in masks], weights)
@@ -121,9 +122,9 @@ def _fairness_statistics(
     found = (
         _spread(shares),
         _spread(recalls),
-        _share(shares),
+        1 - _share(shares),
         np.maximum(_spread(recalls), _spread(alarms)),
-        np.minimum(_share(recalls), _share(alarms)),
+        1 - np.minimum(_share(recalls), _share(alarms)),
     )
     return dict(zip(_FAIRNESS, found, strict=True))
 
@@ -146,12 +147,15 @@ def _fairness(
     """
     if len(masks) < 2:  # noqa: PLR2004 - a difference takes two
         return dict.fromkeys(_FAIRNESS, UNDEFINED)
-    return bootstrap(
-        partial(_fairness_statistics, rows, masks),
-        rows.y.size,
-        sampling,
-        raised_by_noise=_DISTANCES,
-    )
+    measured = partial(_fairness_statistics, rows, masks)
+    found = bootstrap(measured, rows.y.size, sampling, raised_by_noise=frozenset(_FAIRNESS))
+    return {name: _complement(each) if name in _RATIOS else each for name, each in found.items()}
+
+
+def _complement(found: Estimate) -> Estimate:
+    """1 minus an estimate, the ends of its interval changing places."""
+    value, low, high = (None if end is None else 1 - end for end in (found.value, found.low, found.high))
+    return Estimate(value=value, low=high, high=low)
 
 
 def over_time(rows: ScoredRows, times: npt.NDArray[np.datetime64], grouping: Grouping) -> tuple[Group, ...]:

@@ -28,7 +28,7 @@ p{margin:4px 0 12px;max-width:76ch}
 figure{margin:0;min-width:0}
 figcaption{font-size:.82rem;margin-top:6px}
 .grid{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr))}
-.grid+*{margin-top:14px}
+.grid+*,.card+.grid,.card+.card{margin-top:14px}
 .tiles{display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(46%,168px),1fr));margin:16px 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:10px 14px}
 .tile b{display:block;font-size:1.45rem;font-weight:650;line-height:1.25;font-variant-numeric:tabular-nums}
@@ -44,6 +44,7 @@ th,td{text-align:left;padding:6px 14px 6px 0;border-bottom:1px solid var(--line)
 th{color:var(--soft);font-weight:550}
 tr:last-child td{border-bottom:0}
 td.n,th.n{text-align:right;white-space:nowrap}
+.wrap th.n{white-space:normal;min-width:9em}
 td code{font-size:.82rem;overflow-wrap:anywhere}
 details{margin-top:10px}
 summary{cursor:pointer;color:var(--one)}
@@ -57,6 +58,7 @@ svg .name{fill:var(--ink)}
 .l1{stroke:var(--one)}.l2{stroke:var(--two)}
 .w1{stroke:var(--one);stroke-width:1.6}.w2{stroke:var(--two);stroke-width:1.6}
 .d1{fill:var(--one)}.d2{fill:var(--two)}
+.band{fill:var(--one);opacity:.16}
 .b1{fill:var(--one);opacity:.55}.b2{fill:var(--two);opacity:.6}
 .key{font-size:.82rem;color:var(--soft);margin:0 0 4px}
 .key i{display:inline-block;width:14px;height:3px;border-radius:2px;margin:0 5px 3px 0;vertical-align:middle}
@@ -110,7 +112,11 @@ def mark(outcome: Outcome) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: frozenset[int] = frozenset()
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: frozenset[int] = frozenset(),
+    wrap: bool = False,
 ) -> str:
     """A table in a card that scrolls sideways on a narrow screen.
 
@@ -118,13 +124,27 @@ def table(
         head: Column names, plain text.
         rows: Cells as HTML; escape what is text.
         numbers: Indices of the columns to set flush right.
+        wrap: Whether the head may break into lines: for long names over short numbers.
     """
     side = ['class="n"' if i in numbers else "" for i in range(len(head))]
     top = "".join(f"<th {side[i]}>{escape(name)}</th>" for i, name in enumerate(head))
     body = "".join(
         f"<tr>{''.join(f'<td {side[i]}>{cell}</td>' for i, cell in enumerate(row))}</tr>" for row in rows
     )
-    return f'<div class="card scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    style = ' class="wrap"' if wrap else ""
+    whole = f"<table{style}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="card scroll">{whole}</div>'
+
+
+def more(summary: str, content_html: str) -> str:
+    """Content that is shown when someone asks for it."""
+    return f"<details><summary>{escape(summary)}</summary>{content_html}</details>"
+
+
+def figure_row(*figures: str) -> str:
+    """Figures side by side where there is room; nothing where none was drawn."""
+    drawn = "".join(figures)
+    return f'<div class="grid">{drawn}</div>' if drawn else ""
 
 
 def figure(title: str, svg: str, caption: str, *, key: Sequence[str] = ()) -> str:

@@ -84,6 +84,13 @@ class Axes:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
         return f'<polyline class="{style}" points="{path}"/>' if path else ""
 
+    def band(self, entries: Iterable[tuple[float, float, float]]) -> str:
+        """The area between two lines: x, low, high."""
+        known = list(entries)
+        edge = [self.at(x, high) for x, _, high in known] + [self.at(x, low) for x, low, _ in reversed(known)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge)
+        return f'<polygon class="band" points="{path}"/>' if path else ""
+
     def whiskers(self, entries: Iterable[Whisker], colour: int) -> str:
         """Dots with their intervals."""
         return "".join(
@@ -111,15 +118,24 @@ class Axes:
         )
 
 
-def forest(entries: Sequence[tuple[str, float, float, float]], reference: float, description: str) -> str:
+def forest(
+    entries: Sequence[tuple[str, float, float, float]],
+    reference: float,
+    description: str,
+    *,
+    left: int = 124,
+    percent: bool = False,
+) -> str:
     """Named intervals below each other, with a dashed line at `reference`.
 
     Args:
         entries: name, value, low, high.
         reference: Where the line stands.
         description: For those who cannot see it.
+        left: Room for the names, of 360.
+        percent: Whether the numbers are shares.
     """
-    row, left, top = 24, 124, 8
+    row, top, letters = 24, 8, left // 7
     low = min([entry[2] for entry in entries] + [reference])
     high = max([entry[3] for entry in entries] + [reference])
     pad = max((high - low) * 0.06, 1e-6)
@@ -129,13 +145,13 @@ def forest(entries: Sequence[tuple[str, float, float, float]], reference: float,
         return left + (value - low + pad) / (high - low + 2 * pad) * (_WIDTH - left - _RIGHT)
 
     parts = [
-        _grid(at(v), top, at(v), bottom) + _text(at(v), bottom + 14, _number(v, percent=False), "middle")
-        for v in ticks(low - pad, high + pad, most=4)
+        _grid(at(v), top, at(v), bottom) + _text(at(v), bottom + 14, _number(v, percent), "middle")
+        for v in ticks(low - pad, high + pad, most=4 if left <= _WIDTH / 2 else 3)
     ]
     parts.append(_line(at(reference), top, at(reference), bottom, "ref"))
     for i, (name, value, lower, upper) in enumerate(entries):
         y = top + row * (i + 0.5)
-        parts.append(_text(left - 8, y + 4, _short(name), "end", style="name"))
+        parts.append(_text(left - 8, y + 4, _short(name, letters), "end", style="name"))
         parts.append(_line(at(lower), y, at(upper), y, "w1") + _dot(at(value), y, "d1"))
     return _svg(bottom + 20, "".join(parts), description)
 
@@ -145,7 +161,7 @@ def _svg(height: float, inner: str, description: str) -> str:
     return f'<svg {box} aria-label="{escape(description)}">{inner}</svg>'
 
 
-def _short(name: str, most: int = 16) -> str:
+def _short(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 

@@ -6,9 +6,11 @@ from math import isfinite
 from typing import Any
 
 from modelway.contract import Outcome, Verdict
-from modelway.evaluation import figures
-from modelway.evaluation.page import banner, mark, page, section, table, tiles
-from modelway.evaluation.record import METRICS, Comparison, Evaluation, Group
+from modelway.evaluation import closer_figures, figures
+from modelway.evaluation.closer_report import closer_sections
+from modelway.evaluation.page import banner, figure_row, mark, more, page, section, table, tiles
+from modelway.evaluation.record import METRICS, Comparison, Evaluation
+from modelway.evaluation.slice_section import group_table, percent, slices_section
 from modelway.stats.bootstrap import Estimate
 
 _SAID = {
@@ -37,7 +39,8 @@ def render_report(evaluation: Evaluation, verdict: Verdict, *, title: str, linea
         _comparison(evaluation.comparison, evaluation),
         _decisions(evaluation),
         _time(evaluation),
-        _slices(evaluation),
+        slices_section(evaluation),
+        *closer_sections(evaluation),
         _every_metric(evaluation),
         _lineage(lineage),
         _footer(evaluation),
@@ -47,7 +50,9 @@ def render_report(evaluation: Evaluation, verdict: Verdict, *, title: str, linea
 
 def _subject(evaluation: Evaluation) -> str:
     period = f" from {evaluation.first_time} to {evaluation.last_time}" if evaluation.first_time else ""
-    return f"{evaluation.rows:,} held-out rows{period}, {evaluation.positives:,} of them positive."
+    opened = evaluation.test_openings
+    times = f" Models measured on these rows so far: {opened}." if opened is not None else ""
+    return f"{evaluation.rows:,} held-out rows{period}, {evaluation.positives:,} of them positive.{times}"
 
 
 def _telling(verdict: Verdict) -> str:
@@ -64,7 +69,7 @@ def _tiles(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
         yield METRICS[name].label, _value(found), _range(found)
     yield "Over chance", _value(evaluation.metric("pr_auc_lift"), 2, " x"), "PR-AUC over the base rate"
     yield METRICS["ece"].label, _value(ece), _range(ece)
-    yield METRICS["recall"].label, _percent(evaluation.metric("recall").value), "of the positives flagged"
+    yield METRICS["recall"].label, percent(evaluation.metric("recall").value), "of the positives flagged"
     none_flagged, currency = evaluation.cost_per_row_if_none_flagged, evaluation.costs.currency
     note = f"{currency} a row; {none_flagged:,.2f} if none were flagged" if none_flagged is not None else ""
     yield METRICS["cost_per_row"].label, _value(evaluation.metric("cost_per_row"), 2), note
@@ -78,13 +83,14 @@ def _range(found: Estimate) -> str:
     return "undefined" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"  # noqa: RUF001 - as above
-
-
 def _gates(verdict: Verdict) -> str:
     rows = [
-        (mark(r.outcome), escape(r.metric), escape(r.message), "" if r.limit is None else f"{r.limit:g}")
+        (
+            mark(r.outcome),
+            f"<code>{escape(r.metric)}</code>",
+            escape(r.message),
+            "" if r.limit is None else f"{r.limit:g}",
+        )
         for r in verdict.reasons
     ]
     lead = "Each limit, and what was found. Inconclusive counts as not passed."
@@ -173,72 +179,36 @@ def _decisions(evaluation: Evaluation) -> str:
         f"{costs.false_positive:,.0f} {costs.currency}, a miss {costs.false_negative:,.0f} {costs.currency}."
     )
     head = ("in truth", "flagged", "not flagged")
-    return section("Decisions at the threshold", lead, table(head, rows, numbers=frozenset({1, 2})))
+    counted = table(head, rows, numbers=frozenset({1, 2}))
+    return section("Decisions at the threshold", lead, counted, _other_thresholds(evaluation))
+
+
+def _other_thresholds(evaluation: Evaluation) -> str:
+    found = evaluation.thresholds
+    if found is None:
+        return ""
+    drawn = closer_figures.trade_figure(found), closer_figures.cost_figure(found, evaluation.costs.currency)
+    rows = [
+        (
+            f"{point.threshold:.2%}",
+            percent(point.selection_rate),
+            percent(point.recall),
+            percent(point.precision),
+            point.cost_per_row.text(2),
+        )
+        for point in found.points
+    ]
+    head = ("threshold", "flagged", "recall", "precision", f"{evaluation.costs.currency} a row")
+    listed = more(f"All {len(rows)} thresholds", table(head, rows, numbers=frozenset(range(5))))
+    return figure_row(*drawn) + listed
 
 
 def _time(evaluation: Evaluation) -> str:
     drawn = figures.ranking_over_time_figure(evaluation) + figures.rate_over_time_figure(evaluation)
     if not drawn:
         return ""
-    details = _more(f"All {len(evaluation.over_time)} periods", _groups("period", evaluation.over_time))
+    details = more(f"All {len(evaluation.over_time)} periods", group_table("period", evaluation.over_time))
     return section("Over time", "", f'<div class="grid">{drawn}</div>', details)
-
-
-def _slices(evaluation: Evaluation) -> str:
-    if not evaluation.slices:
-        return section("Subgroups", "No subgroup was named, so nothing is known about fairness.")
-    drawn = "".join(figures.slice_figure(report, evaluation) for report in evaluation.slices)
-    lead = (
-        f"Groups of fewer than {evaluation.min_slice_rows:,} rows, or with too few of either outcome, are "
-        "listed but not judged."
-    )
-    details = (
-        _more(f"{report.name}: all {len(report.groups)} groups", _groups(report.name, report.groups))
-        for report in evaluation.slices
-    )
-    return section("Subgroups", lead, f'<div class="grid">{drawn}</div>', _fairness(evaluation), *details)
-
-
-def _fairness(evaluation: Evaluation) -> str:
-    rows = [
-        (
-            escape(report.name),
-            f"{len(report.judged)} of {len(report.groups)}",
-            report.demographic_parity_difference.text(),
-            report.equal_opportunity_difference.text(),
-        )
-        for report in evaluation.slices
-    ]
-    head = (
-        "slice",
-        "groups judged",
-        "share flagged, largest - smallest (demographic parity)",
-        "recall, largest - smallest (equal opportunity)",
-    )
-    return table(head, rows)
-
-
-def _more(summary: str, content: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
-
-
-def _groups(name: str, groups: tuple[Group, ...]) -> str:
-    rows = [
-        (
-            escape(group.name),
-            f"{group.rows:,}",
-            f"{group.positives:,}",
-            group.metric("roc_auc").text(),
-            group.metric("pr_auc").text(),
-            _percent(group.metric("base_rate").value),
-            _percent(group.metric("mean_score").value),
-            _percent(group.metric("selection_rate").value),
-            _percent(group.metric("recall").value),
-        )
-        for group in groups
-    ]
-    head = (name, "rows", "positives", "ROC-AUC", "PR-AUC", "observed", "mean score", "flagged", "recall")
-    return table(head, rows, numbers=frozenset(range(1, 9)))
 
 
 def _every_metric(evaluation: Evaluation) -> str:

@@ -44,14 +44,14 @@ def _part(rows: ScoredRows, chosen: npt.NDArray[np.intp]) -> ScoredRows:
 def _all(subject: Subject, X: Floats) -> Iterator[tuple[str, str, Floats]]:
     random = np.random.default_rng([subject.sampling.seed, 2])
     for size in NOISE:
-        yield "noise", f"every number moved by {size:g} spreads", _noisy(subject, X, size, random)
+        yield "noise", f"numbers moved by {size:g} spreads", _noisy(subject, X, size, random)
     for share in HOLES:
         holes = random.random(X.shape) < share
-        yield "missing", f"{share:.0%} of all values", np.where(holes, np.float32(np.nan), X)
+        yield "missing", f"without {share:.0%} of all values", np.where(holes, np.float32(np.nan), X)
     for i, name in enumerate(subject.names):
-        yield "missing", name, _replaced(X, i, np.float32(np.nan))
+        yield "missing", f"without {name}", _replaced(X, i, np.float32(np.nan))
     for i in subject.measures:
-        yield "unit", f"{subject.names[i]} times {UNIT_FACTOR:,}", _replaced(X, i, X[:, i] * UNIT_FACTOR)
+        yield "unit", f"{UNIT_FACTOR:,} times {subject.names[i]}", _replaced(X, i, X[:, i] * UNIT_FACTOR)
 
 
 def _noisy(subject: Subject, X: Floats, size: float, random: np.random.Generator) -> Floats:

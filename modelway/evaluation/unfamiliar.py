@@ -71,7 +71,7 @@ def _newer(subject: Subject, score: Familiarity) -> Iterator[Shift]:
     """The one shift that nobody made: the newest rows against the older ones."""
     if 0 < subject.newest.sum() < len(subject.newest):
         found = auc_estimate(subject.newest, score.distance(subject.X))
-        yield Shift(what="the newest quarter of the test rows", rows=int(subject.newest.sum()), roc_auc=found)
+        yield Shift(what="newest quarter of the test rows", rows=int(subject.newest.sum()), roc_auc=found)
 
 
 def _made(subject: Subject, score: Familiarity, X: Floats, usual: FloatArray) -> Iterator[Shift]:
@@ -84,11 +84,11 @@ def _made(subject: Subject, score: Familiarity, X: Floats, usual: FloatArray) ->
 def _shifts(subject: Subject, X: Floats) -> Iterator[tuple[str, Floats]]:
     random = np.random.default_rng([subject.sampling.seed, 8])
     if subject.measures:
-        yield f"one number a row times {UNIT_FACTOR:,}", _one_unit_wrong(subject, X, random)
-        yield "every number moved by two spreads", _far(subject, X, random)
+        yield f"{UNIT_FACTOR:,} times one number a row", _one_unit_wrong(subject, X, random)
+        yield "numbers moved by two spreads", _far(subject, X, random)
     holes = random.random(X.shape) < 0.3  # noqa: PLR2004 - as the text says
-    yield "30% of all values missing", np.where(holes, np.float32(np.nan), X)
-    yield "every column dealt anew: each value real, no row is", random.permuted(X, axis=0)
+    yield "without 30% of all values", np.where(holes, np.float32(np.nan), X)
+    yield "each column dealt anew", random.permuted(X, axis=0)
 
 
 def _one_unit_wrong(subject: Subject, X: Floats, random: np.random.Generator) -> Floats:

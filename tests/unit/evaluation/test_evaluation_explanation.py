@@ -118,10 +118,10 @@ def test_made_shifts_are_noticed_and_test_rows_are_not_strange(subject):
     found = unfamiliarity(subject)
 
     shifts = {each.what: each.roc_auc.value for each in found.shifts}
-    assert 0.45 < shifts.pop("the newest quarter of the test rows") < 0.55  # nothing changed there
-    assert shifts["one number a row times 1,000"] > 0.9
-    assert shifts["every number moved by two spreads"] > 0.8
-    assert shifts["30% of all values missing"] > 0.75
+    assert 0.45 < shifts.pop("newest quarter of the test rows") < 0.55  # nothing changed there
+    assert shifts["1,000 times one number a row"] > 0.9
+    assert shifts["numbers moved by two spreads"] > 0.8
+    assert shifts["without 30% of all values"] > 0.75
     assert found.beyond_limit < 0.03
     assert found.median < found.limit
 

@@ -90,9 +90,9 @@ def test_it_says_what_matters(evaluation):
 def test_it_draws_every_figure(evaluation):
     html = render(evaluation)
 
-    # roc, precision-recall, reliability, histogram, two over time, two slices
-    assert html.count("<svg") == 8
-    assert html.count("aria-label=") == 8
+    # roc, precision-recall, reliability, histogram, two of thresholds, two over time, two slices
+    assert html.count("<svg") == 10
+    assert html.count("aria-label=") == 10
 
 
 def test_a_failed_verdict_comes_first_with_its_reason(evaluation):

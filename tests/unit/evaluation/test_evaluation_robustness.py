@@ -17,27 +17,27 @@ def found(subject):
 
 def test_every_way_is_tried_once(found):
     assert [what for kind, what in found if kind == "missing"] == [
-        "10% of all values",
-        "30% of all values",
-        "amount",
-        "staff",
-        "new",
-        "state",
+        "without 10% of all values",
+        "without 30% of all values",
+        "without amount",
+        "without staff",
+        "without new",
+        "without state",
     ]
     assert len([1 for kind, _ in found if kind == "noise"]) == 2
     # `new` is a yes or no: nobody types it in thousands
-    assert [what for kind, what in found if kind == "unit"] == ["amount times 1,000", "staff times 1,000"]
+    assert [what for kind, what in found if kind == "unit"] == ["1,000 times amount", "1,000 times staff"]
 
 
 def test_an_input_that_is_never_read_can_be_lost(found):
-    lost = found["missing", "staff"]
+    lost = found["missing", "without staff"]
 
     assert (lost.flip_rate, lost.mean_shift, lost.roc_auc_change.value) == (0, 0, 0)
     assert lost.rank_correlation == pytest.approx(1)
 
 
 def test_losing_the_strongest_input_is_worst_and_agrees_with_scikit_learn(found, subject):
-    lost = found["missing", "amount"]
+    lost = found["missing", "without amount"]
     X = subject.X.copy()
     X[:, 0] = np.nan
     scores = subject.answer(X)
@@ -51,8 +51,8 @@ def test_losing_the_strongest_input_is_worst_and_agrees_with_scikit_learn(found,
 
 
 def test_more_of_the_same_disturbs_more(found):
-    little, much = (found["missing", f"{share}% of all values"] for share in (10, 30))
-    weak, strong = (found["noise", f"every number moved by {size} spreads"] for size in (0.1, 0.5))
+    little, much = (found["missing", f"without {share}% of all values"] for share in (10, 30))
+    weak, strong = (found["noise", f"numbers moved by {size} spreads"] for size in (0.1, 0.5))
 
     assert 0 < little.mean_shift < much.mean_shift
     assert 0 < weak.mean_shift < strong.mean_shift
@@ -71,7 +71,7 @@ def test_answers_that_stop_being_probabilities_are_counted(subject_with):
         rows=ScoredRows.of(subject.rows.y[whole], np.full(whole.sum(), 0.3), 0.4),
     )
 
-    lost = next(each for each in robustness(kept).disturbances if each.what == "amount")
+    lost = next(each for each in robustness(kept).disturbances if each.what == "without amount")
 
     assert lost.invalid_scores == whole.sum()
     assert lost.roc_auc.value is None
