@@ -102,11 +102,11 @@ class Exchange(msgspec.Struct, gc=False):
             features: What the graph saw, float32, row-major.
         """
         route, parsed = self.route, self.parsed
-        if self.marks is not None:
-            self.marks.scored()
+        if (marks := self.marks) is not None:
+            marks.scored()
         headers, body = route.encode(parsed, probabilities)
-        if self.marks is not None:  # after `encode`, which would send an id back that the client did not send
-            parsed.request_id = parsed.request_id or self.marks.request_id
+        if marks is not None:  # after `encode`, which would send an id back that the client did not send
+            parsed.request_id = parsed.request_id or marks.request_id
         if route.remember is not None:
             route.remember(parsed, probabilities, features)
         route.scored(200, perf_counter_ns() - self.start_ns, parsed.rows)
