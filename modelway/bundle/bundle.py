@@ -7,6 +7,7 @@ slo.yaml         what the service promises
 model_card.md    for people
 lineage.json     data, code, seed, parameters
 serving.json     batching, cache, fallback and the like, where the use case asks for any
+sbom.cdx.json    the packages that a server of it runs on (CycloneDX), where it was packed by a training
 online.json      where a server finds stored features, where the use case is asked by key
 MANIFEST.json    sha256 of each of the above; its own sha256 is the bundle's digest
 MANIFEST.sig     Ed25519 over MANIFEST.json

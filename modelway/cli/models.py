@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from modelway.cli.output import emit
-from modelway.errors import IntegrityError, VerdictError
+from modelway.errors import IntegrityError, NotFoundError, VerdictError
 from modelway.people import account
 
 if TYPE_CHECKING:
@@ -135,6 +135,22 @@ def verify(model: str = _MODEL, json_: bool = _JSON) -> None:
     """Read every byte of a version again and hold it against the log. Exit code 3 when it was altered."""
     name, reference = parsed(model)
     _conclude(_registry().verify(name, reference), f"{model} does not hold", as_json=json_)
+
+
+@app.command()
+def sbom(model: str = _MODEL) -> None:
+    """Print the CycloneDX list of packages that a server of this version runs on, as it was signed."""
+    from modelway.bundle.sbom import SBOM_FILE  # noqa: PLC0415 - --help does without
+
+    name, reference = parsed(model)
+    bundle = _registry().bundle(name, reference)
+    if SBOM_FILE not in bundle.manifest.files:
+        raise NotFoundError(
+            f"the bundle of {model} holds no {SBOM_FILE}",
+            expected="a bundle that was packed by a training since there are such lists",
+            remedy="train again",
+        )
+    print(bundle.read(SBOM_FILE).decode(), end="")
 
 
 @audit_app.command("verify")

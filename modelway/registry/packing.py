@@ -14,6 +14,7 @@ from modelway.bundle.canonical import canonical_json
 from modelway.bundle.lineage import Lineage
 from modelway.bundle.online import ONLINE_FILE
 from modelway.bundle.policy import POLICY_FILE, ServingPolicy
+from modelway.bundle.sbom import SBOM_FILE, sbom
 from modelway.contract import Verdict
 from modelway.data.frames import FrameRef
 from modelway.evaluation.record import Evaluation
@@ -134,7 +135,8 @@ def pack(  # noqa: PLR0913, PLR0917 - a bundle joins what every station before i
 
 
 def _extras(use_case: "UseCase") -> dict[str, bytes]:
-    """How it is served and where its online features lie; nothing where nothing special is asked."""
+    """What a server runs on; how it is served and where its online features lie, where that is asked for."""
     policy, online = serving_policy(use_case), described(use_case)
-    extras = {} if policy == ServingPolicy() else {POLICY_FILE: canonical_json(policy)}
+    extras = {SBOM_FILE: sbom()}
+    extras |= {} if policy == ServingPolicy() else {POLICY_FILE: canonical_json(policy)}
     return extras if online is None else extras | {ONLINE_FILE: canonical_json(online)}

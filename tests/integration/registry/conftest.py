@@ -98,7 +98,7 @@ class Workshop:
     def verdict(self) -> Verdict:
         return gates(self.evaluation, LIMITS)
 
-    def bundle(self, name: str, seed: int) -> Bundle:
+    def bundle(self, name: str, seed: int, **extras: bytes) -> Bundle:
         return write_bundle(
             self.bundles,
             onnx=f"graph {seed}".encode(),
@@ -120,6 +120,7 @@ class Workshop:
                 seed=seed,
             ),
             key=KEY,
+            extras={file.replace("_", "."): content for file, content in extras.items()},
         )
 
     def register(self, name: str, seed: int, *, good: bool = True) -> ModelVersion:

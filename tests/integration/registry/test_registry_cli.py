@@ -195,3 +195,15 @@ def test_approve_and_reject_say_so_where_versions_are_listed(workshop, run):
     found = json.loads(run("models", "list", "--json")[1])
     assert [each["said"] for each in found] == ["rejected by bob", "approved by ada"]
     assert run("models", "promote", "credit@1", "--why", "go")[0] == 0
+
+
+def test_sbom_prints_what_was_signed_and_says_when_there_is_none(workshop, run):
+    bundle = workshop.bundle("credit", seed=2, sbom_cdx_json=b'{"bomFormat":"CycloneDX"}')
+    workshop.register("credit", seed=1)
+    workshop.registry.register(
+        bundle, evaluation=workshop.evaluation, verdict=workshop.verdict, run_id="r", who="ci"
+    )
+
+    assert run("models", "sbom", "credit@2")[:2] == (0, '{"bomFormat":"CycloneDX"}')
+    code, _, err = run("models", "sbom", "credit@1")
+    assert (code, "holds no sbom.cdx.json" in err) == (2, True)
