@@ -1,8 +1,9 @@
 """Envoy's configuration as data: one cluster per revision, arms that fail over, weighted routes. Pure.
 
-An arm is an aggregate cluster: first the revision, then the other revisions with traffic. A canary whose
-process is gone therefore costs no client an answer - refused connections are tried again on the next - but
-the answers it does give, errors among them, reach the client and the judge as they are.
+An arm is an aggregate cluster: first the revision, then the other revisions with traffic. A process that is
+gone or dies over a request therefore costs no client an answer: the request is tried again elsewhere, and
+counted against the arm that it was meant for. The answers that a revision does give, errors among them, reach
+the client and the judge as they are.
 """
 
 import hashlib
@@ -18,7 +19,21 @@ ROUTE_CONFIG = "gateway"
 STAT_PREFIX = "in"
 _TYPES = "type.googleapis.com/envoy"
 _REQUEST_TIMEOUT = "15s"
-_PANIC_OFF = {"healthy_panic_threshold": {"value": 0}}  # else an ejected sole endpoint keeps its traffic
+_RETRIES = 2
+"""One request ends three processes at most, should it be one that ends them."""
+_RESELECTIONS = 32
+"""Draws of a replica that was not tried yet. A dead one has the fewest requests and is drawn most."""
+_UNSEEN = "connect-failure,refused-stream,reset-before-request"
+_LOST = f"{_UNSEEN},reset"
+_SCORING = ({"prefix": "/v2/models/"}, {"prefix": "/v1/models/"})
+_JOB = {"prefix": "/", "query_parameters": [{"name": "async", "present_match": True}]}
+_REST = {"prefix": "/"}
+_MOST = {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 1024}
+_BREAKERS = {"circuit_breakers": {"thresholds": [_MOST]}}
+_BALANCING = {
+    "healthy_panic_threshold": {"value": 0},  # else an ejected sole endpoint keeps its traffic
+    "update_merge_window": "0s",  # else Envoy's worker learns of a replica's health a second after we do
+}
 
 
 class Endpoints(Frozen):
@@ -57,7 +72,8 @@ def routes(weights: Mapping[str, int], pinnable: Sequence[str], mirror: str | No
         pinnable: Revisions that a request may ask for by the header `x-revision`.
         mirror: Revision that gets a copy of every request and whose answers nobody sees.
     """
-    return _routed(pinnable, _spread(tuple(sorted(weights.items())), mirror))
+    shares = _shares(tuple(sorted(weights.items())))
+    return _routed(pinnable, {"weighted_clusters": {"clusters": shares}}, mirror)
 
 
 def sticky_routes(slots: Sequence[tuple[str, int]], pinnable: Sequence[str], header: str) -> Json:
@@ -71,14 +87,16 @@ def sticky_routes(slots: Sequence[tuple[str, int]], pinnable: Sequence[str], hea
         pinnable: As in `routes`.
         header: Name of the key's header, lower case.
     """
-    spread = _spread(tuple(slots), None)
-    spread["route"]["weighted_clusters"]["use_hash_policy"] = True
-    spread["route"]["hash_policy"] = [{"header": {"header_name": header}}]
-    return _routed(pinnable, spread)
+    spread = {
+        "weighted_clusters": {"clusters": _shares(slots), "use_hash_policy": True},
+        "hash_policy": [{"header": {"header_name": header}}],
+    }
+    return _routed(pinnable, spread, None)
 
 
-def _routed(pinnable: Sequence[str], spread: Json) -> Json:
-    host = {"name": "all", "domains": ["*"], "routes": [*map(_pin, pinnable), spread]}
+def _routed(pinnable: Sequence[str], spread: Json, mirror: str | None) -> Json:
+    routes = [*map(_pin, pinnable), *_spread(spread, mirror)]
+    host = {"name": "all", "domains": ["*"], "routes": routes}
     resource = {
         "@type": f"{_TYPES}.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
@@ -109,7 +127,6 @@ def _discovery(resources: list[Json]) -> Json:
 def _cluster(each: Endpoints, *, alone: bool) -> Json:
     name = cluster_name(each.revision)
     hosts = [{"endpoint": {"address": _address(port)}} for port in each.ports]
-    most = {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 64}
     return {
         "@type": f"{_TYPES}.config.cluster.v3.Cluster",
         "name": name,
@@ -117,8 +134,8 @@ def _cluster(each: Endpoints, *, alone: bool) -> Json:
         "connect_timeout": "0.25s",
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]},
-        "circuit_breakers": {"thresholds": [most]},
-        "common_lb_config": _PANIC_OFF,
+        **_BREAKERS,
+        "common_lb_config": _BALANCING,
         "health_checks": [_probe()],
         **_ejection(each, alone=alone),
     }
@@ -154,6 +171,7 @@ def _arm(revision: str, others: Sequence[str]) -> Json:
         "name": arm_name(revision),
         "connect_timeout": "0.25s",
         "lb_policy": "CLUSTER_PROVIDED",
+        **_BREAKERS,  # the arm's breaker counts retries; by default three at a time
         "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": kind},
     }
 
@@ -167,23 +185,24 @@ def _pin(revision: str) -> Json:
     }
 
 
-def _spread(weights: Sequence[tuple[str, int]], mirror: str | None) -> Json:
-    shares = [
+def _shares(weights: Sequence[tuple[str, int]]) -> list[Json]:
+    return [
         {"name": arm_name(name), "weight": weight, "response_headers_to_add": [_names(name)]}
         for name, weight in weights
         if weight
     ]
-    if not shares:
+
+
+def _spread(spread: Json, mirror: str | None) -> list[Json]:
+    """Scoring may be repeated. Handing in or withdrawing a job and loading a model may not."""
+    if not spread["weighted_clusters"]["clusters"]:
         text = {"inline_string": "no revision has any traffic\n"}
-        return {"match": {"prefix": "/"}, "direct_response": {"status": 503, "body": text}}
-    route: Json = {
-        "weighted_clusters": {"clusters": shares},
-        "timeout": _REQUEST_TIMEOUT,
-        "retry_policy": _retry(),
-    }
+        return [{"match": _REST, "direct_response": {"status": 503, "body": text}}]
+    common = {**spread, "timeout": _REQUEST_TIMEOUT}
     if mirror:
-        route["request_mirror_policies"] = [{"cluster": cluster_name(mirror)}]
-    return {"match": {"prefix": "/"}, "route": route}
+        common["request_mirror_policies"] = [{"cluster": cluster_name(mirror)}]
+    kinds = [(_JOB, _UNSEEN), *((match, _LOST) for match in _SCORING), (_REST, _UNSEEN)]
+    return [{"match": match, "route": {**common, "retry_policy": _retry(when)}} for match, when in kinds]
 
 
 def _names(revision: str) -> Json:
@@ -191,17 +210,23 @@ def _names(revision: str) -> Json:
     return {"header": {"key": "x-revision", "value": revision}, "append_action": "ADD_IF_ABSENT"}
 
 
-def _retry() -> Json:
-    """Only what no server has seen is tried again, on the next in line."""
+def _retry(when: str) -> Json:
+    """Try again on the next arm where there is one, else on another replica."""
+    extension = f"{_TYPES}.extensions.retry"
     config = {
-        "@type": f"{_TYPES}.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+        "@type": f"{extension}.priority.previous_priorities.v3.PreviousPrioritiesConfig",
         "update_frequency": 1,
     }
+    others = {"@type": f"{extension}.host.previous_hosts.v3.PreviousHostsPredicate"}
     return {
-        "retry_on": "connect-failure,refused-stream,reset-before-request",
-        "num_retries": 2,
+        "retry_on": when,
+        "num_retries": _RETRIES,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.01s"},
         "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": config},
+        "retry_host_predicate": [
+            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": others}
+        ],
+        "host_selection_retry_max_attempts": _RESELECTIONS,
     }
 
 

@@ -1,7 +1,8 @@
 """FakeRuntime: a real HTTP process with the runtime's flags, readiness and `/metrics`, and no model.
 
 It does what `behaviour.json` in the bundle folder says, read again for each request: `delay_ms`,
-`error_share`, `reject_share`, `exit_code` (at once, at the start), `ready` (bool).
+`error_share`, `reject_share`, `death_share` (of requests that end the process), `exit_code` (at once, at the
+start), `ready` (bool).
 """
 
 import argparse
@@ -86,6 +87,9 @@ class FakeHandler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("content-length", 0)))
         asked = server.behaviour()
         time.sleep(asked.get("delay_ms", 0) / 1000)
+        if random.random() < asked.get("death_share", 0) or "x-deadly" in self.headers:  # noqa: S311 - no secret
+            (server.bundle / f"died-{os.getpid()}").touch()
+            os._exit(9)
         drawn = random.random()  # noqa: S311 - no secret
         error, reject = asked.get("error_share", 0), asked.get("reject_share", 0)
         status = 500 if drawn < error else 422 if drawn < error + reject else 200

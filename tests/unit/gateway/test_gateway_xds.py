@@ -37,21 +37,62 @@ def test_a_sole_replica_that_nobody_stands_in_for_is_never_ejected() -> None:
     assert named(shared, "rev_v2")["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
 
 
+def test_a_replicas_health_counts_at_once() -> None:
+    document = xds.clusters([Endpoints(revision="v1", ports=(1, 2))], {"v1": 100})
+
+    assert named(document, "rev_v1")["common_lb_config"]["update_merge_window"] == "0s"
+
+
 def test_weights_mirror_and_pins() -> None:
     document = xds.routes({"v1": 95, "v2": 5, "v0": 0}, ["v1", "v2"], "v2")
 
-    *pins, spread = document["resources"][0]["virtual_hosts"][0]["routes"]
-    shares = {c["name"]: c["weight"] for c in spread["route"]["weighted_clusters"]["clusters"]}
-    assert shares == {"arm_v1": 95, "arm_v2": 5}
-    assert spread["route"]["request_mirror_policies"] == [{"cluster": "rev_v2"}]
+    *pins, a_job, v2, v1, rest = document["resources"][0]["virtual_hosts"][0]["routes"]
+    for spread in (a_job, v2, v1, rest):
+        shares = {c["name"]: c["weight"] for c in spread["route"]["weighted_clusters"]["clusters"]}
+        assert shares == {"arm_v1": 95, "arm_v2": 5}
+        assert spread["route"]["request_mirror_policies"] == [{"cluster": "rev_v2"}]
     assert [pin["match"]["headers"][0]["string_match"]["exact"] for pin in pins] == ["v1", "v2"]
 
 
-def test_only_requests_that_no_server_has_seen_are_tried_again() -> None:
-    spread = xds.routes({"v1": 100}, [], None)["resources"][0]["virtual_hosts"][0]["routes"][0]
+UNSEEN = {"connect-failure", "refused-stream", "reset-before-request"}
 
-    tried = set(spread["route"]["retry_policy"]["retry_on"].split(","))
-    assert tried == {"connect-failure", "refused-stream", "reset-before-request"}
+
+def test_scoring_is_repeated_and_jobs_and_loads_are_only_when_no_server_saw_them() -> None:
+    routes = xds.routes({"v1": 100}, [], None)["resources"][0]["virtual_hosts"][0]["routes"]
+
+    tried = [
+        (each["match"]["prefix"], set(each["route"]["retry_policy"]["retry_on"].split(",")))
+        for each in routes
+    ]
+    assert tried == [
+        ("/", UNSEEN),
+        ("/v2/models/", {*UNSEEN, "reset"}),
+        ("/v1/models/", {*UNSEEN, "reset"}),
+        ("/", UNSEEN),
+    ]
+    assert routes[0]["match"]["query_parameters"] == [{"name": "async", "present_match": True}]
+
+
+def test_a_request_reaches_three_processes_at_most_and_none_twice_where_there_is_another() -> None:
+    for each in xds.routes({"v1": 100}, [], None)["resources"][0]["virtual_hosts"][0]["routes"]:
+        policy = each["route"]["retry_policy"]
+        assert policy["num_retries"] == 2
+        assert [each["name"] for each in policy["retry_host_predicate"]] == [
+            "envoy.retry_host_predicates.previous_hosts"
+        ]
+
+
+def test_a_pinned_request_is_never_tried_again() -> None:
+    (pin, *_) = xds.routes({"v1": 100}, ["v1"], None)["resources"][0]["virtual_hosts"][0]["routes"]
+
+    assert "retry_policy" not in pin["route"]
+
+
+def test_an_arm_may_repeat_more_requests_at_a_time_than_envoys_three() -> None:
+    document = xds.clusters([Endpoints(revision="v1", ports=(1,))], {"v1": 100})
+
+    for name in ("arm_v1", "rev_v1"):
+        assert named(document, name)["circuit_breakers"]["thresholds"][0]["max_retries"] == 1024
 
 
 def test_nobody_having_traffic_is_said() -> None:
