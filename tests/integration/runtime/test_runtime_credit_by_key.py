@@ -1,6 +1,7 @@
 """The loans by their numbers: Feast materialises, a server reads and answers as to the same features sent."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,6 @@ import numpy as np
 import onnx.parser
 import polars as pl
 import pytest
-import tritonclient.grpc as triton_grpc
-import tritonclient.http as triton_http
 
 from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.canonical import canonical_json
@@ -192,26 +191,24 @@ def test_v2_answers_a_lone_key_tensor(world: World) -> None:
 
 def test_foreign_clients_ask_by_key_in_bytes_and_over_grpc(world: World) -> None:
     rows = loans(world.history, AS_OF.replace(day=5), AS_OF).head(7)
-    keys = np.array(rows["loan_id"].to_list(), object)
-    moments = np.full(len(keys), round(AS_OF.timestamp() * 1e6), np.int64)
+    keys = rows["loan_id"].to_list()
+    moments = [round(AS_OF.timestamp() * 1e6)] * len(keys)
     expected = np.array(answers(world.ask(PREDICT, by_value(rows))), np.float32)
 
-    for kind, url in (
-        (triton_http, world.server.url.removeprefix("http://")),
-        (triton_grpc, grpc_url(world)),
-    ):
-        tensors = [
-            kind.InferInput("loan_id", [len(keys)], "BYTES"),
-            kind.InferInput("event_time", [len(keys)], "INT64"),
-        ]
-        for tensor, values in zip(tensors, (keys, moments), strict=True):
-            tensor.set_data_from_numpy(values)
-        with kind.InferenceServerClient(url) as client:
-            answer = client.infer("credit", tensors, outputs=[kind.InferRequestedOutput("probability")])
-        assert np.array_equal(answer.as_numpy("probability"), expected), kind.__name__
-        told = answer.get_response()
-        parameters = told["parameters"] if kind is triton_http else told.parameters
-        assert "features_age_s" in parameters
+    told = json.dumps({"keys": keys, "moments": moments})
+    for protocol, url in (("http", world.server.url.removeprefix("http://")), ("grpc", grpc_url(world))):
+        run = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("triton_by_key.py")), protocol, url],
+            input=told,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr[-4000:]
+        found = json.loads(run.stdout)
+        assert np.array_equal(np.array(found["probability"], np.float32), expected), protocol
+        assert "features_age_s" in found["parameters"]
 
 
 def grpc_url(world: World) -> str:

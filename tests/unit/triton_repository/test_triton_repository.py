@@ -1,8 +1,9 @@
+import importlib.util
+
 import onnx
 import pytest
 from google.protobuf import text_format
 from random_trees import regressor
-from tritonclient.grpc import model_config_pb2
 
 from modelway.bundle.bundle import MODEL_FILE, write_bundle
 from modelway.bundle.canonical import canonical_json
@@ -12,8 +13,20 @@ from serving.triton.config import TritonOptions
 from serving.triton.repository import render
 
 
+def model_config_pb2():
+    """tritonclient's module alone: its package cannot live beside the KServe SDK in one process."""
+    found = importlib.util.find_spec("tritonclient").submodule_search_locations[0]
+    spec = importlib.util.spec_from_file_location("model_config_pb2", f"{found}/grpc/model_config_pb2.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MODEL_CONFIG = model_config_pb2()
+
+
 def parsed(folder):
-    return text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    return text_format.Parse((folder / "config.pbtxt").read_text(), MODEL_CONFIG.ModelConfig())
 
 
 def with_engine(bundle, key, **more):
@@ -55,7 +68,7 @@ def test_onnx_runtime_on_a_gpu_gets_the_tensorrt_provider_with_its_cache_and_pro
     assert (config.name, config.backend, config.max_batch_size) == ("paint", "onnxruntime", 256)
     assert config.dynamic_batching.max_queue_delay_microseconds == 500
     assert [(g.kind, g.count) for g in config.instance_group] == [
-        (model_config_pb2.ModelInstanceGroup.KIND_GPU, 1)
+        (MODEL_CONFIG.ModelInstanceGroup.KIND_GPU, 1)
     ]
     assert accelerator.name == "tensorrt"
     assert accelerator.parameters["trt_engine_cache_enable"] == "true"
@@ -69,7 +82,7 @@ def test_tensors_are_those_of_the_graph(make_bundle, tmp_path):
     (features,), (probability,) = config.input, config.output
     assert (features.name, features.data_type, list(features.dims)) == (
         "features",
-        model_config_pb2.TYPE_FP32,
+        MODEL_CONFIG.TYPE_FP32,
         [3],
     )
     assert (probability.name, list(probability.dims)) == ("probability", [1])
@@ -104,7 +117,7 @@ def test_the_python_backend_carries_its_own_code(make_bundle, tmp_path):
     assert sorted(p.name for p in (folder / "1").iterdir()) == ["model.onnx", "model.py"]
     assert "class TritonPythonModel" in (folder / "1" / "model.py").read_text()
     assert [(g.kind, g.count) for g in parsed(folder).instance_group] == [
-        (model_config_pb2.ModelInstanceGroup.KIND_CPU, 2)
+        (MODEL_CONFIG.ModelInstanceGroup.KIND_CPU, 2)
     ]
 
 
