@@ -89,6 +89,33 @@ class FeatureStore:
                 self._materialise_one(use_case, view, rows, as_of)
         return sum(rows[view.entity].n_unique() for view, rows in published.items())
 
+    def push(self, use_case: UseCase, view_name: str, computed: pl.DataFrame) -> int:
+        """Write rows of a view online as they come to be, as a stream job does. Newest wins, in any order.
+
+        Args:
+            use_case: Whose store; it was applied before.
+            view_name: Which view.
+            computed: What the view's `compute` would give: its entity, both clocks and the columns that its
+                features are made of. Rows without an entity or a clock are left out.
+
+        Returns:
+            How many rows were handed to the store.
+
+        Raises:
+            NotFoundError: The use case has no such view, or was never applied here.
+            ContractError: A column that the view needs is missing.
+            StorageError: The store cannot be written.
+        """
+        view = _view(use_case, view_name)
+        as_given = view.model_copy(update={"compute": lambda _: computed.lazy()})
+        keys = [view.entity, "event_time", "known_at"]
+        rows = view_rows(as_given, computed.lazy()).drop_nulls(keys).collect()
+        with feast_errors(f"pushing to {view_name} of {use_case.name}"):
+            feast = self._feast(use_case)
+            if rows.height:
+                feast.write_to_online_store(view.name, rows.to_pandas())
+        return rows.height
+
     def _materialise_one(
         self, use_case: UseCase, view: FeatureView, rows: pl.DataFrame, as_of: datetime
     ) -> None:

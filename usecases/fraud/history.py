@@ -5,7 +5,7 @@ on an arriving transaction thus never sees the transaction itself, nor what arri
 neither would a server that reads what a stream job has written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import polars as pl
@@ -34,23 +34,31 @@ MERCHANT_KINDS = (
 KINDS: Mapping[str, tuple[Kind, ...]] = {"card_id": CARD_KINDS, "merchant_id": MERCHANT_KINDS}
 
 
-def happenings(history: pl.LazyFrame, entity: str) -> list[Facts]:
+def happenings(history: pl.LazyFrame, entity: str, *, also: Sequence[str] = ()) -> list[Facts]:
     """The facts behind an entity's view: its purchases and, for a merchant, its charge-backs.
 
     A charge-back happens, and is known, when the owner disputes: its delay is that of the label.
+
+    Args:
+        history: Cleaned rows.
+        entity: `card_id` or `merchant_id`.
+        also: Further columns to carry along.
     """
     bought = history.select(
         entity,
+        *also,
         pl.min_horizontal("event_time", "known_at").alias("at"),
         "known_at",
         pl.lit(1, pl.Int64).alias("purchases"),
         pl.lit(1, pl.Int64).alias("trade"),
         (pl.col("amount_eur") * 100).round().cast(pl.Int64).alias("cents"),
     )
+    dispute = pl.max_horizontal("charged_back_at", "known_at")
     disputed = history.filter(pl.col("charged_back_at").is_not_null()).select(
         entity,
-        pl.max_horizontal("charged_back_at", "known_at").alias("at"),
-        pl.max_horizontal("charged_back_at", "known_at").alias("known_at"),
+        *also,
+        dispute.alias("at"),
+        dispute.alias("known_at"),
         pl.lit(1, pl.Int64).alias("chargebacks"),
     )
     return [(kind, disputed if "chargebacks" in kind.values else bought) for kind in KINDS[entity]]
