@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from modelway.registry.model_version import ModelVersion
-from stacks.active import registry, reports_folder
+from modelway.registry.vault import TWIN_FILE
+from stacks.active import registry, reports_folder, tracker
 
 
 def evaluation_page(version: ModelVersion) -> Path:
@@ -13,12 +14,14 @@ def evaluation_page(version: ModelVersion) -> Path:
 
 
 def show_evaluation(version: ModelVersion) -> Path:
-    """Put a copy of the version's evaluation page among the reports.
+    """Put a copy of the version's evaluation page among the reports, and page and JSON into its MLflow run.
 
     Raises:
         NotFoundError: The version has no page.
     """
-    page = evaluation_page(version)
+    page, written = evaluation_page(version), registry().report(version.name, version.version)
     page.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(registry().report(version.name, version.version), page)
+    shutil.copyfile(written, page)
+    for file in (written, written.with_name(TWIN_FILE)):
+        tracker().log_file(version.run_id, file, "evaluation")
     return page

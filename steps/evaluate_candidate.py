@@ -6,11 +6,12 @@ from zenml import step
 
 from modelway.evaluation.held_out import evaluate_on
 from modelway.evaluation.record import Evaluation
+from modelway.evaluation.twin import mlflow_metrics
 from modelway.registry.openings import open_test
 from modelway.training.artifacts import Trained
 from modelway.training.splits import Splits
 from modelway.usecase import load_use_case
-from stacks.active import registry
+from stacks.active import registry, tracker
 
 
 @step(enable_cache=False)  # the champion may be another one by now
@@ -21,4 +22,6 @@ def evaluate_candidate(trained: Trained, splits: Splits) -> Annotated[Evaluation
     bundle = known.bundle(name, champion.version) if champion else None
     test, graph = splits.test, trained.onnx.sha256
     openings = open_test(known.audit, test.sha256, graph, model=name, who="flow:training")
-    return evaluate_on(load_use_case(name), trained, test.load(), bundle, openings)
+    evaluation = evaluate_on(load_use_case(name), trained, test.load(), bundle, openings)
+    tracker().log(trained.run_id, metrics=mlflow_metrics(evaluation))
+    return evaluation

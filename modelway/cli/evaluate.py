@@ -41,6 +41,8 @@ def show(
         for r in version.verdict.reasons
     ]
     emit(limits, as_json=False, title=f"Gates: {version.verdict.outcome.value}")
+    if closer := _closer(evaluation):
+        emit(closer, as_json=False, title="A closer look; the report has the rest")
     print(f"report: {report}")
 
 
@@ -57,6 +59,43 @@ def _metrics(evaluation: "Evaluation") -> list[dict[str, Any]]:
         }
         for name, info in METRICS.items()
     ]
+
+
+def _closer(evaluation: "Evaluation") -> list[dict[str, str]]:
+    """The one finding of each look that people should not miss; nothing for what was not looked at."""
+    found = {
+        "strongest input": _strongest(evaluation),
+        "worst single disturbance": _worst(evaluation),
+        "groups surely off": _off(evaluation),
+        "test rows unlike training rows": _strange(evaluation),
+        "models measured on these rows": str(evaluation.test_openings or ""),
+    }
+    return [{"look": look, "found": text} for look, text in found.items() if text]
+
+
+def _strongest(evaluation: "Evaluation") -> str:
+    listed = evaluation.explanation.importance if evaluation.explanation else ()
+    return f"{listed[0].feature}, moves answers by {listed[0].mean_absolute.text(4)}" if listed else ""
+
+
+def _worst(evaluation: "Evaluation") -> str:
+    tried = evaluation.robustness.disturbances if evaluation.robustness else ()
+    known = [(each.roc_auc_change.value, each) for each in tried if each.roc_auc_change.value is not None]
+    if not known:
+        return ""
+    worst = min(known, key=lambda pair: pair[0])[1]
+    return f"{worst.what}: ROC-AUC {worst.roc_auc_change.text()}"
+
+
+def _off(evaluation: "Evaluation") -> str:
+    if evaluation.errors is None:
+        return ""
+    return "; ".join(group.words for group in evaluation.errors.groups if group.surely_off) or "none"
+
+
+def _strange(evaluation: "Evaluation") -> str:
+    found = evaluation.unfamiliarity
+    return f"{found.beyond_limit:.1%}, where 1 % is usual" if found else ""
 
 
 def _champion(evaluation: "Evaluation", metric: str) -> str | None:

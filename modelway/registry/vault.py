@@ -1,7 +1,7 @@
 """The files behind registered versions: bundles below their digest, evaluations beside them.
 
 <bundles>/<digest>/                          the signed bundle
-<bundles>/../evaluations/<name>/<version>/   evaluation.json, verdict.json, report.html
+<bundles>/../evaluations/<name>/<version>/   evaluation.json, verdict.json, report.html and .json
 """
 
 import hashlib
@@ -18,12 +18,15 @@ from modelway.contract import Outcome, Reason, Verdict
 from modelway.errors import BundleRejectedError, ConfigError, NotFoundError, StorageError
 from modelway.evaluation.record import Evaluation
 from modelway.evaluation.report import render_report
+from modelway.evaluation.twin import report_json
 from modelway.home import Home
 from modelway.registry.ledger import Record
 
 EVALUATION_FILE = "evaluation.json"
 VERDICT_FILE = "verdict.json"
 REPORT_FILE = "report.html"
+TWIN_FILE = "report.json"
+"""The same as the page, for machines."""
 
 
 def _json(found: BaseModel) -> bytes:
@@ -88,11 +91,14 @@ class Vault:
         """
         folder = self.evaluation_folder(name, version)
         lineage = {"bundle": bundle.digest, **bundle.lineage.model_dump(mode="json", exclude={"metrics"})}
-        page = render_report(evaluation, verdict, title=f"{name}, version {version}", lineage=lineage)
+        title = f"{name}, version {version}"
+        page = render_report(evaluation, verdict, title=title, lineage=lineage)
+        twin = report_json(evaluation, verdict, title=title, lineage=lineage)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _replace(folder / VERDICT_FILE, _json(verdict))
             _replace(folder / REPORT_FILE, page.encode())
+            _replace(folder / TWIN_FILE, twin.encode())
             _replace(folder / EVALUATION_FILE, _json(evaluation))
         except OSError as error:
             raise StorageError(
