@@ -28,6 +28,9 @@ def serve(
     port: int = typer.Option(None, help=f"Gateway port; {DEFAULT_PORT} unless one is running."),
     replicas: int = typer.Option(1, min=1, help="Predictor processes."),
     detach: bool = typer.Option(False, "--detach", help="Return once it serves; stop it with --stop."),
+    restart: bool = typer.Option(
+        False, "--restart", help="Put the installed version of the gateway in place; no request notices."
+    ),
     stop: bool = typer.Option(False, "--stop", help="Drain and stop the gateway and its predictors."),
     status: bool = typer.Option(False, "--status", help="Show what runs."),
     json_: bool = typer.Option(False, "--json", help="With --status: print JSON."),
@@ -36,6 +39,8 @@ def serve(
     target = _target()
     if stop:
         target.stop()
+    elif restart:
+        print(f"restarted in place; {_restarted(target)} serves on")
     elif status:
         emit(status_lines(target), as_json=json_, title=_title(target))
     else:
@@ -106,6 +111,12 @@ def _serve(
         _wait_for_a_signal()
     finally:
         target.stop()
+
+
+def _restarted(target: "LocalTarget") -> str:
+    from serving.gateway.control import Gateway  # noqa: PLC0415 - --help does without
+
+    return Gateway(target.root, runtime="serving.runtime").restart().url
 
 
 def _wait_for_a_signal() -> None:

@@ -10,7 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from modelway.errors import InfrastructureError, NotReadyError, NotRunningError, PortInUseError
+from modelway.errors import (
+    InfrastructureError,
+    NotReadyError,
+    NotRunningError,
+    PortInUseError,
+    TransitionError,
+)
 from serving.gateway.desired import Layout, Status
 from serving.gateway.files import is_held
 from serving.gateway.ports import require_free
@@ -93,6 +99,40 @@ class Gateway:
         with suppress(ProcessLookupError):
             os.kill(status.pid, signal.SIGTERM)
         self.until(lambda: None if self.running else True, limit_s, "the gateway's end")
+
+    def restart(self, *, limit_s: float = 30.0) -> Status:
+        """Put the supervisor's program that is installed now in its place; no request notices.
+
+        Raises:
+            NotRunningError: None is alive, or it ended over it.
+            TransitionError: The one that runs cannot, or did not want to.
+            NotReadyError: Nothing came of it within `limit_s`.
+        """
+        before = self.require()
+        if before.restarts_asked is None:
+            raise TransitionError(
+                "the gateway that runs is of a version that cannot be restarted in place",
+                expected="a supervisor that counts its restarts",
+                remedy="stop it and serve again",
+            )
+        with suppress(ProcessLookupError):
+            os.kill(before.pid, signal.SIGHUP)
+        self.until(lambda: self._restart_over(before), limit_s, "the gateway's restart")
+        after = self.require()
+        if after.restart_refused:
+            raise TransitionError(
+                f"the gateway goes on as it was: {after.restart_refused}",
+                expected="a new program that starts",
+                remedy=f"see {self.layout.logs / 'gateway.log'}",
+            )
+        return after
+
+    def _restart_over(self, before: Status) -> bool | None:
+        """Whether a restart was done, refused, or the end of it."""
+        status = self.status()
+        if status is None:
+            return None if self.running else True
+        return True if status.restarts_asked != before.restarts_asked else None
 
     def until(self, question: Callable[[], _Answer | None], limit_s: float, what: str) -> _Answer:
         """Ask until there is an answer.

@@ -101,6 +101,10 @@ class Status(Frozen):
     revisions: dict[str, RevisionStatus] = Field(default_factory=dict)
     written_at: datetime
     problem: str = ""
+    restarts_asked: int | None = None
+    """How often it was told to restart in place; None from a version that cannot."""
+    restart_refused: str = ""
+    """Why the last of them was not done."""
 
     @property
     def url(self) -> str:
@@ -117,6 +121,8 @@ class Layout:
         self.desired = self.root / "desired.json"
         self.status = self.root / "status.json"
         self.lock = self.root / "supervisor.lock"
+        self.handover = self.root / "handover.json"
+        """There only while a supervisor puts a new program in its own place."""
         self.envoy = self.root / "envoy"
         self.settings = self.root / "settings.yaml"
         """Of every replica, where there is such a file."""

@@ -76,7 +76,11 @@ class Envoy:
         config = self._folder / "bootstrap.json"
         put(config, json.dumps(xds.bootstrap(self._folder, port=self._port, admin_port=self._admin_port)))
         options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
-        self._child = Child([str(self._binary), "--config-path", str(config), *options], self._log)
+        self._child = Child.start([str(self._binary), "--config-path", str(config), *options], self._log)
+
+    def adopt(self, pid: int) -> None:
+        """Go on with an Envoy that was started before this process replaced its own program."""
+        self._child = Child.adopt(pid, self._log)
 
     def write(self, kind: str, document: xds.Json) -> str:
         """Put a discovery document where Envoy watches, if it is another than before. Returns its version."""

@@ -77,6 +77,27 @@ class Holder:
         self._path = path
         self._file: int | None = None
 
+    def inherit(self, handle: int) -> bool:
+        """Whether the lock is ours by a file descriptor that this process had before an exec."""
+        try:
+            same = os.path.samestat(os.fstat(handle), self._path.stat())
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        os.set_inheritable(handle, False)
+        self._file = handle if same else None
+        return same
+
+    @contextmanager
+    def shared(self) -> Iterator[int]:
+        """The lock's file descriptor, for an exec inside to keep it."""
+        assert self._file is not None  # noqa: S101 - only who holds it can pass it on
+        os.set_inheritable(self._file, True)
+        try:
+            yield self._file
+        finally:
+            os.set_inheritable(self._file, False)
+
     def take(self, *, attempts: int = 20) -> bool:
         """Whether the lock is ours now. Tries more than once: `is_held` holds it for a blink."""
         for _ in range(attempts - 1):

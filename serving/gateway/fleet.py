@@ -1,6 +1,9 @@
 """All replicas of one revision, those on their way out included."""
 
+from pathlib import Path
+
 from serving.gateway.desired import Layout, RevisionSpec, RevisionStatus
+from serving.gateway.handover import FleetLeft, ReplicaLeft
 from serving.gateway.replica import Replica
 
 
@@ -40,6 +43,15 @@ class Fleet:
             replica.tick(now_s, routed=replica.port in routed_ports)
         self._replicas = [replica for replica in self._replicas if not replica.gone]
 
+    def left(self) -> FleetLeft:
+        """What the program that takes this one's place has to know."""
+        return FleetLeft(made=self._made, replicas=tuple(each.left() for each in self._replicas))
+
+    def resume(self, left: FleetLeft) -> None:
+        """Go on with another program's replicas."""
+        self._made = left.made
+        self._replicas = [self._resumed(each) for each in left.replicas]
+
     def status(self) -> RevisionStatus:
         """What the status file says."""
         wanted = self._spec.replicas if self._spec else 0
@@ -61,4 +73,12 @@ class Fleet:
     def _make(self, spec: RevisionSpec) -> Replica:
         log = self._layout.logs / f"{self._revision}-{self._made}.log"
         self._made += 1
+        return self._replica(spec, log)
+
+    def _resumed(self, left: ReplicaLeft) -> Replica:
+        replica = self._replica(left.spec, left.log)
+        replica.resume(left)
+        return replica
+
+    def _replica(self, spec: RevisionSpec, log: Path) -> Replica:
         return Replica(self._module, self._revision, spec, predictions=self._layout.predictions, log=log)

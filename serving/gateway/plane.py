@@ -10,6 +10,7 @@ from typing import TypeVar
 from serving.gateway import xds
 from serving.gateway.desired import Desired
 from serving.gateway.envoy import Envoy
+from serving.gateway.handover import PlaneLeft
 
 Ports = Mapping[str, tuple[int, ...]]
 """Replica ports by revision."""
@@ -50,6 +51,16 @@ class Plane:
         self._write_clusters(wish, ports)
         self._write_routes(wish)
 
+    def left(self) -> PlaneLeft:
+        """What the program that takes this one's place has to know."""
+        clusters = {version: dict(ports) for version, ports in self._clusters.items()}
+        return PlaneLeft(clusters=clusters, routes=self._routes, last=self._last)
+
+    def resume(self, left: PlaneLeft) -> None:
+        """Go on where another program stopped."""
+        self._clusters, self._routes = dict(left.clusters), dict(left.routes)
+        self._last = dict(left.last)
+
     def _write_clusters(self, wish: Desired, ports: Ports) -> None:
         before = self._clusters.get(self._last.get("cds", ""), {})
         held = {name: before[name] for name in self._named() if name in before}
@@ -71,7 +82,12 @@ class Plane:
         shares = {name: weight for name, weight in wish.weights.items() if weight}
         version = self._envoy.write("rds", _routes(wish, shares, pins))
         self._last["rds"] = version
-        named = wish.model_copy(update={"revisions": {name: wish.revisions[name] for name in pins}})
+        named = wish.model_copy(
+            update={
+                "revisions": {name: wish.revisions[name] for name in pins},
+                "weights": {name: weight for name, weight in wish.weights.items() if name in pins},
+            }
+        )
         self._routes = {**_only(self._routes, self._in_effect.get("rds")), version: named}
 
     def _named(self) -> set[str]:

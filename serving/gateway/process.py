@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
+
+from serving.gateway.inherited import Inherited
 
 _TAIL_BYTES = 4096
 
@@ -14,15 +17,25 @@ _TAIL_BYTES = 4096
 class Child:
     """A program of ours and its log file."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        """Start it. Its output is appended to `log`."""
+    def __init__(self, process: "subprocess.Popen[bytes] | Inherited", log: Path) -> None:
+        """Watch a process that runs already; `log` is where it writes."""
+        self._process, self.log = process, log
+
+    @classmethod
+    def start(cls, command: Sequence[str], log: Path) -> Self:
+        """Start a program. Its output is appended to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log
         tether = [sys.executable, "-m", "serving.gateway.tether", str(os.getpid())]
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [*tether, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
+        return cls(process, log)
+
+    @classmethod
+    def adopt(cls, pid: int, log: Path) -> Self:
+        """A child that was started before this process replaced its own program."""
+        return cls(Inherited(pid), log)
 
     @property
     def pid(self) -> int:
@@ -52,8 +65,8 @@ class Child:
 
     def last_words(self) -> str:
         """The last line that it wrote which says what went wrong."""
-        with suppress(OSError), self._log.open("rb") as file:
-            file.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
+        with suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
             lines = [
                 line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()
             ]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from serving.gateway.desired import ReplicaStatus, RevisionSpec
+from serving.gateway.handover import ReplicaLeft
 from serving.gateway.ports import free_port
 from serving.gateway.process import Child
 
@@ -80,6 +81,32 @@ class Replica:
             problem=self._problem,
         )
 
+    def left(self) -> ReplicaLeft:
+        """What the program that takes this one's place has to know."""
+        return ReplicaLeft(
+            port=self.port,
+            pid=self._child.pid if self._child else None,
+            log=self._log,
+            spec=self._spec,
+            ready=self.ready,
+            restarts=self._restarts,
+            failures_in_a_row=self._failures_in_a_row,
+            problem=self._problem,
+            started_at_s=self._started_at_s,
+            start_again_at_s=self._start_again_at_s,
+            leaving_since_s=self._leaving_since_s,
+            terminated_at_s=self._terminated_at_s,
+        )
+
+    def resume(self, left: ReplicaLeft) -> None:
+        """Go on with another program's process. One that died meanwhile shows at the next tick."""
+        self.port, self.ready = left.port, left.ready
+        self._child = None if left.pid is None else Child.adopt(left.pid, self._log)
+        self._restarts, self._problem = left.restarts, left.problem
+        self._failures_in_a_row = left.failures_in_a_row
+        self._started_at_s, self._start_again_at_s = left.started_at_s, left.start_again_at_s
+        self._leaving_since_s, self._terminated_at_s = left.leaving_since_s, left.terminated_at_s
+
     def leave(self, now_s: float) -> None:
         """Begin to drain: from now on no configuration names it."""
         if self._leaving_since_s is None:
@@ -118,7 +145,7 @@ class Replica:
         command = runtime_command(
             self._module, self._revision, self._spec, port=self.port, predictions=self._predictions
         )
-        self._child = Child(command, self._log)
+        self._child = Child.start(command, self._log)
         self._started_at_s = now_s
         self._probe_at_s = now_s
 

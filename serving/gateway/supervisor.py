@@ -13,6 +13,7 @@ from serving.gateway.desired import Desired, Layout, RevisionStatus, Status
 from serving.gateway.envoy import Envoy
 from serving.gateway.files import put
 from serving.gateway.fleet import Fleet
+from serving.gateway.handover import Handover
 from serving.gateway.plane import Plane
 
 _HEARTBEAT_S = 1.0
@@ -36,6 +37,8 @@ class Supervisor:
         self._reported: Status | None = None
         self._reported_at_s = 0.0
         self._problem = ""
+        self._restarts_asked = 0
+        self._restart_refused = ""
         self._greeted: set[int] = set()
         """Process ids that Envoy has found ready: only then may anyone count on them."""
 
@@ -55,6 +58,32 @@ class Supervisor:
         for fleet in self._fleets.values():
             fleet.wait(_DRAIN_S)
         self._layout.status.unlink(missing_ok=True)
+
+    def left(self) -> Handover:
+        """What the program that takes this one's place has to know."""
+        return Handover(
+            pid=os.getpid(),
+            port=self._port,
+            admin_port=self._admin_port,
+            envoy_pid=self._envoy.pid,
+            fleets={name: fleet.left() for name, fleet in self._fleets.items()},
+            plane=self._plane.left(),
+            restarts_asked=self._restarts_asked + 1,
+        )
+
+    def resume(self, left: Handover) -> None:
+        """Go on with another program's children."""
+        self._restarts_asked = left.restarts_asked
+        self._plane.resume(left.plane)
+        for name, each in left.fleets.items():
+            self._fleets[name] = Fleet(name, self._layout, self._module)
+            self._fleets[name].resume(each)
+        if left.envoy_pid is not None:
+            self._envoy.adopt(left.envoy_pid)
+
+    def keep_on(self, why: str) -> None:
+        """Say that a restart was asked for and is not done."""
+        self._restarts_asked, self._restart_refused = self._restarts_asked + 1, why
 
     def _read(self) -> None:
         try:
@@ -115,6 +144,8 @@ class Supervisor:
             },
             written_at=datetime.now(UTC),
             problem=self._problem,
+            restarts_asked=self._restarts_asked,
+            restart_refused=self._restart_refused,
         )
 
     def _greet(self, fleet: RevisionStatus) -> RevisionStatus:
