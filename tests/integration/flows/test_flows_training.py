@@ -104,6 +104,27 @@ def test_bundle_run_and_snapshot_are_the_same_in_every_store(trained):
     assert registry().verify("credit", trained.version.version).passed
 
 
+def test_the_run_holds_the_evaluation_under_mlflows_names_with_page_and_twin(trained):
+    evaluation = output(trained.run, "evaluation")
+    client, run_id = tracker().client, trained.version.run_id
+    logged = client.get_run(run_id).data.metrics
+
+    assert logged["roc_auc"] == pytest.approx(evaluation.values()["roc_auc"])
+    assert logged["precision_recall_auc"] == pytest.approx(evaluation.values()["pr_auc"])
+    assert logged["example_count"] == evaluation.rows
+    names = {file.path for file in client.list_artifacts(run_id, "evaluation")}
+    assert names == {"evaluation/report.html", "evaluation/report.json"}
+
+
+def test_the_opening_of_the_test_rows_stands_in_the_audit_log(trained):
+    rows, graph = output(trained.run, "splits").test.sha256, output(trained.run, "trained").onnx.sha256
+
+    opened = registry().audit.entries(f"test:{rows}")
+
+    assert graph in {entry.evidence["model_sha256"] for entry in opened}
+    assert output(trained.run, "evaluation").test_openings >= 1
+
+
 def test_nothing_in_the_training_set_was_unknown_on_the_day(trained):
     frame = output(trained.run, "training_set").load()
 
