@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from modelway.cli import keeping
+from modelway.cli import contracts, keeping, quarantine
 from modelway.cli.output import emit
+from modelway.cli.quarantine import opened
 from modelway.errors import NotFoundError, SnapshotCorruptError, VerdictError
 
 if TYPE_CHECKING:
     from modelway.contract import Verdict
-    from modelway.data.snapshot import FolderSnapshotStore, Snapshot
+    from modelway.data.snapshot import Snapshot
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Ingest, compare and verify data snapshots; clear out."
@@ -32,6 +33,9 @@ def ingest(
     onto: str = typer.Option(
         None, help="Snapshot that the rows come onto, or `latest`: only what is new or changed is written."
     ),
+    trust_parent: bool = typer.Option(
+        False, "--trust-parent", help="Its rows keep changed rules that cannot be tried on them."
+    ),
     store: str = _STORE,
     json_: bool = _JSON,
 ) -> None:
@@ -40,8 +44,8 @@ def ingest(
     from modelway.data.ingest import ingest as whole  # noqa: PLC0415 - as above
     from modelway.usecase import load_use_case  # noqa: PLC0415 - as above
 
-    chosen, snapshots = load_use_case(use_case), _open(store)
-    add = partial(ingest_onto, onto=onto) if onto else whole
+    chosen, snapshots = load_use_case(use_case), opened(store)
+    add = partial(ingest_onto, onto=onto, trust_parent=trust_parent) if onto else whole
     snapshot = add(chosen, source, snapshots)
     _describe(snapshot, as_json=json_)
 
@@ -49,7 +53,7 @@ def ingest(
 @app.command("list")
 def list_(store: str = _STORE, json_: bool = _JSON) -> None:
     """List snapshots, the oldest first."""
-    emit([_line(snapshot) for snapshot in _open(store).list()], as_json=json_, title="Snapshots")
+    emit([_line(snapshot) for snapshot in opened(store).list()], as_json=json_, title="Snapshots")
 
 
 @app.command()
@@ -60,7 +64,7 @@ def show(
     json_: bool = _JSON,
 ) -> None:
     """Show a snapshot's manifest and contract report."""
-    snapshots = _open(store)
+    snapshots = opened(store)
     snapshot = snapshots.get(snapshot_id)
     _describe(snapshot, as_json=json_)
     if quarantined and not json_:
@@ -76,7 +80,7 @@ def verify(
     json_: bool = _JSON,
 ) -> None:
     """Read every byte of a snapshot again. Exit code 3 for altered bytes, 1 for stale data."""
-    snapshots = _open(store)
+    snapshots = opened(store)
     verdict = snapshots.verify(snapshot_id)
     _report(verdict, as_json=json_)
     if not verdict.passed:
@@ -100,7 +104,7 @@ def diff(
     """Compare two snapshots: schema, rows by key, and how each column's values lie."""
     from modelway.cli.difference import show_difference  # noqa: PLC0415 - --help does without
 
-    show_difference(_open(store), old, new, html=html, as_json=json_)
+    show_difference(opened(store), old, new, html=html, as_json=json_)
 
 
 @app.command()
@@ -120,16 +124,8 @@ def fetch(use_case: str = typer.Argument(help="Use case whose full source to get
 
 app.command()(keeping.lineage)
 app.command()(keeping.gc)
-
-
-def _open(store: str | None) -> "FolderSnapshotStore":
-    if store:
-        from modelway.data.snapshot import FolderSnapshotStore  # noqa: PLC0415 - polars, 100 ms
-
-        return FolderSnapshotStore(store)
-    from stacks import active  # noqa: PLC0415 - ZenML, seconds; only after its home is set
-
-    return active.snapshot_store()
+app.command()(contracts.contract)
+app.add_typer(quarantine.app, name="quarantine")
 
 
 def _line(snapshot: "Snapshot") -> Mapping[str, Any]:

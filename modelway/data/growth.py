@@ -46,7 +46,13 @@ class Growth:
     """Collects an increment; nothing is a snapshot before `commit`. Rows that are the same are not stored."""
 
     def __init__(
-        self, store: FolderSnapshotStore, parent: Snapshot, contract: DataContract, source: str
+        self,
+        store: FolderSnapshotStore,
+        parent: Snapshot,
+        contract: DataContract,
+        *,
+        source: str,
+        unchecked_rules: tuple[str, ...] = (),
     ) -> None:
         """Read the parent's keys, clocks and quarantined rows, hashes checked.
 
@@ -55,6 +61,7 @@ class Growth:
             SnapshotCorruptError: A chunk of the parent is altered or gone.
         """
         self._store, self._parent, self._contract = store, parent, contract
+        self._unchecked_rules = unchecked_rules
         self._inspection = Inspection(contract, _sums(parent))
         self._stored, self._aside = RowsByKey(store, parent), SetAside(store, parent)
         self._writer = store.writer(parent.use_case, contract, source=source, parents=(parent.id,))
@@ -100,7 +107,7 @@ class Growth:
         self._events += _times(kept["event_time"].min(), kept["event_time"].max())
         self._after = max([self._after, *_times(kept["known_at"].max())])
 
-    def increment(self, unchecked_rules: tuple[str, ...] = ()) -> Increment:
+    def increment(self) -> Increment:
         """What it does to its parent."""
         return Increment(
             parent=self._parent.id,
@@ -113,7 +120,7 @@ class Growth:
             set_aside=self._set_aside,
             settled=self._aside.settled.height,
             same_before=min(self._moments, default=None),
-            unchecked_rules=unchecked_rules,
+            unchecked_rules=self._unchecked_rules,
         )
 
     def report(self, increment: Increment) -> Verdict:

@@ -4,9 +4,11 @@ Rows are told apart by their key. `known_at` of a late row is its own: an as-of 
 the row, and one after it does, whenever the row came in.
 """
 
+from modelway.data.contract_versions import check_version
 from modelway.data.growth import Growth, is_news
 from modelway.data.ingest import named, refuse_failed
 from modelway.data.lock import committing
+from modelway.data.rechecking import recheck, require_trust
 from modelway.data.snapshot import FolderSnapshotStore, Snapshot
 from modelway.data.validation import TYPES
 from modelway.errors import ConflictError, ContractError, InputError
@@ -16,7 +18,12 @@ LATEST = "latest"
 
 
 def ingest_onto(
-    use_case: UseCase, source: str | None, store: FolderSnapshotStore, *, onto: str = LATEST
+    use_case: UseCase,
+    source: str | None,
+    store: FolderSnapshotStore,
+    *,
+    onto: str = LATEST,
+    trust_parent: bool = False,
 ) -> Snapshot:
     """Commit what a source adds to a snapshot, as its child. The same increment again is the same snapshot.
 
@@ -25,6 +32,8 @@ def ingest_onto(
         source: The whole table again, or only the news; None is the use case's default.
         store: Where the parent is and the child goes.
         onto: Id of the parent, or `latest`.
+        trust_parent: Take the parent's rows as keeping rules that changed and read columns which snapshots
+            do not keep. The increment names them.
 
     Returns:
         The child; the parent itself where the source says nothing that it does not say.
@@ -33,18 +42,38 @@ def ingest_onto(
         NotFoundError: No such parent.
         InputError: The parent is another use case's, or its report holds no sums.
         SourceError: The source is missing, empty or unreadable.
-        ContractError: The parent has other columns, or the whole does not keep the contract. Nothing is
-            committed.
+        ContractError: The parent has other columns, its rows break the contract or cannot be held against
+            it, or the whole does not keep it. Nothing is committed.
         ConflictError: Somebody committed another snapshot onto `latest` meanwhile. Nothing is committed.
         StorageError: The store cannot be written. Nothing is committed.
     """
     chosen = source or use_case.default_source
     with committing(store.folder):
-        parent = find_parent(use_case, store, onto)
-        growth = Growth(store, parent, use_case.contract, named(use_case, chosen))
+        growth, parent = grow(
+            use_case, store, onto, source=named(use_case, chosen), trust_parent=trust_parent
+        )
         for raw in use_case.load(chosen):
             growth.take(use_case.clean(raw))
         return finish(use_case, store, growth, parent, moving=onto == LATEST)
+
+
+def grow(
+    use_case: UseCase, store: FolderSnapshotStore, onto: str, *, source: str, trust_parent: bool
+) -> tuple[Growth, Snapshot]:
+    """Begin an increment, and the parent it grows from; see `ingest_onto`.
+
+    Args:
+        use_case: Whose contract holds.
+        store: Where the parent is.
+        onto: Its id, or `latest`.
+        source: As the manifest is to name it.
+        trust_parent: Whether rules that cannot be tried on the parent's rows count as kept.
+    """
+    parent = find_parent(use_case, store, onto)
+    unchecked = recheck(store, parent, use_case.contract)
+    if not trust_parent:
+        require_trust(parent, use_case.contract, unchecked)
+    return Growth(store, parent, use_case.contract, source=source, unchecked_rules=unchecked), parent
 
 
 def find_parent(use_case: UseCase, store: FolderSnapshotStore, onto: str) -> Snapshot:
@@ -62,6 +91,7 @@ def find_parent(use_case: UseCase, store: FolderSnapshotStore, onto: str) -> Sna
             expected=f"one of {use_case.name}",
             remedy="`modelway data list` shows which is which",
         )
+    check_version(store.latest(use_case.name), use_case.contract)
     _require_columns(use_case, store, parent)
     return parent
 
@@ -91,7 +121,7 @@ def finish(
         moving: Whether the parent must still be the newest of its use case.
     """
     increment = growth.increment()
-    if not is_news(increment):
+    if not is_news(increment) and parent.contract_version == use_case.contract.version:
         return parent
     report = growth.report(increment)
     refuse_failed(use_case, report)

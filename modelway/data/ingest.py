@@ -1,12 +1,15 @@
 """From a source to a snapshot: load, clean, hold against the contract, commit."""
 
+from contextlib import suppress
+
 from modelway.contract import Verdict
 from modelway.data.addresses import described
+from modelway.data.contract_versions import check_version
 from modelway.data.lock import committing
 from modelway.data.report import contract_report
 from modelway.data.snapshot import FolderSnapshotStore, Snapshot
 from modelway.data.validation import Inspection
-from modelway.errors import ContractError
+from modelway.errors import ContractError, NotFoundError
 from modelway.usecase import UseCase
 
 
@@ -22,7 +25,8 @@ def ingest(use_case: UseCase, source: str | None, store: FolderSnapshotStore) ->
 
     Raises:
         SourceError: The source is missing, empty or unreadable.
-        ContractError: Wrong columns or types, too few rows, too many set aside. Nothing is committed.
+        ContractError: Wrong columns or types, too few rows, too many set aside, or another contract than the
+            newest snapshot's under a version that does not say so. Nothing is committed.
         StorageError: The store cannot be written. Nothing is committed.
     """
     chosen = source or use_case.default_source
@@ -31,6 +35,7 @@ def ingest(use_case: UseCase, source: str | None, store: FolderSnapshotStore) ->
 
 
 def _committed(use_case: UseCase, chosen: str, store: FolderSnapshotStore) -> Snapshot:
+    check_version(newest_of(use_case, store), use_case.contract)
     inspection = Inspection(use_case.contract)
     writer = store.writer(use_case.name, use_case.contract, source=named(use_case, chosen))
     for raw in use_case.load(chosen):
@@ -40,6 +45,13 @@ def _committed(use_case: UseCase, chosen: str, store: FolderSnapshotStore) -> Sn
     report = contract_report(use_case.contract, inspection.seen)
     refuse_failed(use_case, report)
     return writer.commit(report)
+
+
+def newest_of(use_case: UseCase, store: FolderSnapshotStore) -> Snapshot | None:
+    """The use case's newest snapshot, if there is one."""
+    with suppress(NotFoundError):
+        return store.latest(use_case.name)
+    return None
 
 
 def named(use_case: UseCase, source: str) -> str:
