@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from modelway.bundle.policy import ServingPolicy
-from modelway.contract import Candidate, CostMatrix, DataContract, Gates, LabelRule, Slice, Slo
+from modelway.contract import Candidate, CostMatrix, DataContract, Frozen, Gates, LabelRule, Slice, Slo
 from modelway.errors import ConfigError, UnknownUseCaseError
 from modelway.features.definitions import FeatureSet
 
@@ -49,6 +49,23 @@ class UseCase(Protocol):
         be known), both timestamps in UTC, microseconds. A cell that cannot be read becomes null.
         """
         ...
+
+
+class CardNotes(Frozen):
+    """What only people know about a model, for its card. A use case may offer one as `card_notes`."""
+
+    intended_use: tuple[str, ...] = ()
+    """Who decides what with it."""
+    out_of_scope: tuple[str, ...] = ()
+    """What it must not be used for."""
+    limits: tuple[str, ...] = ()
+    """What the data or the model are known not to tell."""
+
+
+def card_notes(use_case: UseCase) -> CardNotes:
+    """The use case's attribute `card_notes`, or nothing."""
+    notes: CardNotes = getattr(use_case, "card_notes", CardNotes())
+    return notes
 
 
 def serving_policy(use_case: UseCase) -> ServingPolicy:

@@ -4,7 +4,7 @@ model.onnx       preprocessing, model and calibrator in one graph
 signature.json   names, order and meaning of the inputs; the threshold
 reference.parquet  encoded inputs, probability and label of the rows that drift is measured against
 slo.yaml         what the service promises
-model_card.md    for people
+model_card.md    for people; model_card.html is the same as a page, where it was packed by a training
 lineage.json     data, code, seed, parameters
 serving.json     batching, cache, fallback and the like, where the use case asks for any
 sbom.cdx.json    the packages that a server of it runs on (CycloneDX), where it was packed by a training

@@ -138,19 +138,35 @@ def verify(model: str = _MODEL, json_: bool = _JSON) -> None:
 
 
 @app.command()
+def card(
+    model: str = _MODEL,
+    html: bool = typer.Option(False, "--html", help="Print the page instead of Markdown."),
+) -> None:
+    """Print the model card, as it was signed."""
+    from modelway.bundle.bundle import CARD_FILE  # noqa: PLC0415 - --help does without
+    from modelway.registry.card_page import CARD_PAGE_FILE  # noqa: PLC0415 - as above
+
+    print(_signed(model, CARD_PAGE_FILE if html else CARD_FILE), end="")
+
+
+@app.command()
 def sbom(model: str = _MODEL) -> None:
     """Print the CycloneDX list of packages that a server of this version runs on, as it was signed."""
     from modelway.bundle.sbom import SBOM_FILE  # noqa: PLC0415 - --help does without
 
-    name, reference = parsed(model)
-    bundle = _registry().bundle(name, reference)
-    if SBOM_FILE not in bundle.manifest.files:
+    print(_signed(model, SBOM_FILE), end="")
+
+
+def _signed(model: str, file: str) -> str:
+    """One file of a version's bundle."""
+    bundle = _registry().bundle(*parsed(model))
+    if file not in bundle.manifest.files:
         raise NotFoundError(
-            f"the bundle of {model} holds no {SBOM_FILE}",
-            expected="a bundle that was packed by a training since there are such lists",
+            f"the bundle of {model} holds no {file}",
+            expected="a bundle that a training has packed since there are such files",
             remedy="train again",
         )
-    print(bundle.read(SBOM_FILE).decode(), end="")
+    return bundle.read(file).decode()
 
 
 @audit_app.command("verify")

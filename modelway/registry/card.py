@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from modelway.bundle.lineage import Lineage
 from modelway.contract import Verdict
-from modelway.evaluation.record import METRICS, Evaluation, SliceReport
+from modelway.evaluation.record import METRICS, Evaluation, Group, SliceReport
+from modelway.usecase import card_notes
 
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 _RELATIVE = ("champion.", "test_openings")
 """Reasons of these kinds depend on what is in production or was measured before. They belong into the
 registry: a card is part of the bundle, and the same training must give the same bytes."""
+
+_BY_GROUP = {
+    "base_rate": "base rate",
+    "selection_rate": "flagged",
+    "recall": "recall",
+    "false_positive_rate": "false alarms",
+    "roc_auc": "ROC-AUC",
+}
+"""What a group is described by: metric -> what the column is called."""
 
 
 def model_card(use_case: "UseCase", lineage: Lineage, evaluation: Evaluation, verdict: Verdict) -> str:
@@ -53,8 +63,14 @@ def _use(use_case: "UseCase", evaluation: Evaluation) -> Iterator[str]:
     yield f"- A row is flagged from probability {evaluation.threshold:.4f} on. That threshold rests on the"
     yield f"  costs {costs.false_positive:,.0f} {costs.currency} for a false alarm and"
     yield f"  {costs.false_negative:,.0f} {costs.currency} for a miss; other costs need another one."
-    yield "- Not for: decisions without a way to appeal, subjects unlike those under *Data*, or any"
-    yield "  moment at which one of the inputs is not yet known."
+    notes = card_notes(use_case)
+    yield from (f"- {line}" for line in notes.intended_use)
+    yield ""
+    yield "## Out of scope"
+    yield ""
+    yield from (f"- {line}" for line in notes.out_of_scope)
+    yield "- Decisions without a way to appeal, subjects unlike those it learnt from, or any moment at"
+    yield "  which one of the inputs is not yet known."
 
 
 def _label(use_case: "UseCase") -> str:
@@ -67,7 +83,8 @@ def _label(use_case: "UseCase") -> str:
 def _data(use_case: "UseCase", lineage: Lineage, evaluation: Evaluation) -> Iterator[str]:
     yield "## Data"
     yield ""
-    yield f"- Snapshot `{lineage.snapshot_id}`, contract version {use_case.contract.version}."
+    rules = f"{len(use_case.contract.columns)} columns, {len(use_case.contract.rules)} rules for rows"
+    yield f"- Snapshot `{lineage.snapshot_id}`, contract version {use_case.contract.version}: {rules}."
     if lineage.training_rows is not None:
         known = f"{lineage.as_of:%Y-%m-%d}"
         yield f"- Trained on {lineage.training_rows:,} rows whose outcome was known by {known}."
@@ -125,6 +142,17 @@ def _fairness(evaluation: Evaluation) -> Iterator[str]:
         ),
         (_fairness_row(report) for report in evaluation.slices),
     )
+    yield ""
+    yield from _table(
+        ("slice", "group", "rows", *_BY_GROUP.values()),
+        (_group_row(report.name, group) for report in evaluation.slices for group in report.groups),
+    )
+
+
+def _group_row(slice_name: str, group: Group) -> tuple[str, ...]:
+    values = (group.metric(name).value if group.judged else None for name in _BY_GROUP)
+    shown = ("not judged" if value is None else f"{value:.3f}" for value in values)
+    return (slice_name, group.name, f"{group.rows:,}", *shown)
 
 
 def _fairness_row(report: SliceReport) -> tuple[str, ...]:
@@ -153,6 +181,7 @@ def _caveats(use_case: "UseCase", evaluation: Evaluation) -> Iterator[str]:
         yield f"- On the held-out rows it promised {mean:.2%} on average, and {base:.2%} happened."
     yield "- Intervals show the chance in which rows were drawn, not what changes after them."
     yield "- Unknown values of a category count as missing."
+    yield from (f"- {line}" for line in card_notes(use_case).limits)
 
 
 def _origin(lineage: Lineage) -> Iterator[str]:

@@ -22,6 +22,7 @@ from modelway.features.by_key import described
 from modelway.features.recent import known_between
 from modelway.optimize.scoring import Graph
 from modelway.registry.card import model_card
+from modelway.registry.card_page import CARD_PAGE_FILE, card_page
 from modelway.training.artifacts import Trained
 from modelway.training.encoding import encode
 from modelway.usecase import serving_policy
@@ -121,16 +122,17 @@ def pack(  # noqa: PLR0913, PLR0917 - a bundle joins what every station before i
         StorageError: The folder cannot be written.
     """
     lineage = lineage_of(trained, evaluation, training_set, use_case.training_window_months)
+    card = model_card(use_case, lineage, evaluation, verdict)
     return write_bundle(
         stores.bundles,
         onnx=trained.onnx.read(),
         signature=trained.signature,
         reference=drift_reference(use_case, history, trained),
         slo=use_case.slo,
-        card=model_card(use_case, lineage, evaluation, verdict),
+        card=card,
         lineage=lineage,
         key=stores.key,
-        extras=_extras(use_case),
+        extras=_extras(use_case) | {CARD_PAGE_FILE: card_page(card).encode()},
     )
 
 

@@ -19,6 +19,7 @@ from modelway.contract import (
 )
 from modelway.data.reading import read_table
 from modelway.features.definitions import Feature, FeatureSet
+from modelway.usecase import CardNotes
 from usecases.credit.cleaning import RAW_COLUMNS, clean_loans
 from usecases.credit.contract import CONTRACT
 from usecases.credit.history import TTL_DAYS, VIEWS
@@ -95,6 +96,18 @@ class CreditUseCase:
         Slice(name="franchise", column="franchise"),
     )
     training_window_months = 60
+    card_notes = CardNotes(
+        intended_use=("A lender's officer looks closer at the flagged applications before deciding.",),
+        out_of_scope=(
+            "Consumer credit, loans outside the SBA's 7(a) programme, or lenders outside the United States.",
+            "Refusing an application without a person who has read it.",
+        ),
+        limits=(
+            "Only approved loans are in the records: nothing is known of applications that were refused.",
+            "Sex, age and ethnicity of the owners are not recorded: fairness towards them is not known.",
+            "The records end in 2014.",
+        ),
+    )
     # An application stays open for the two months that a view's row may be bridged. After that, and for a
     # loan that nobody has recorded, there is nothing to decide on.
     serving = ServingPolicy(by_key=ByKey(subject_ttl_days=TTL_DAYS))

@@ -21,6 +21,7 @@ from modelway.contract import (
 )
 from modelway.errors import SourceError
 from modelway.features.definitions import Feature, FeatureSet
+from modelway.usecase import CardNotes
 
 MEASURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 VIRGINICA = "2"
@@ -56,6 +57,10 @@ class IrisUseCase:
         ),
         max_quarantined_share=0.0,
         min_rows=100,
+    )
+    card_notes = CardNotes(
+        intended_use=("Trying the platform out.",),
+        out_of_scope=("Botany: 150 flowers of 1935 decide nothing.",),
     )
     label = LabelRule(name="virginica", value="virginica")
     features = FeatureSet(row=tuple(Feature(name=measure, unit="cm") for measure in MEASURES))

@@ -204,6 +204,7 @@ def test_sbom_prints_what_was_signed_and_says_when_there_is_none(workshop, run):
         bundle, evaluation=workshop.evaluation, verdict=workshop.verdict, run_id="r", who="ci"
     )
 
+    assert run("models", "card", "credit@2")[:2] == (0, "# card\n")
     assert run("models", "sbom", "credit@2")[:2] == (0, '{"bomFormat":"CycloneDX"}')
     code, _, err = run("models", "sbom", "credit@1")
     assert (code, "holds no sbom.cdx.json" in err) == (2, True)

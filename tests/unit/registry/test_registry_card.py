@@ -1,6 +1,8 @@
 """The model card: complete, true to its evaluation, and the same whenever it is written."""
 
+from collections import Counter
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,8 @@ from modelway.bundle.lineage import Lineage
 from modelway.contract import CostMatrix, Gates, LabelRule, Outcome, Reason
 from modelway.evaluation import evaluate, gates
 from modelway.registry.card import model_card
+from modelway.registry.card_page import card_page
+from modelway.usecase import CardNotes
 
 LINEAGE = Lineage(
     use_case="credit",
@@ -24,7 +28,9 @@ LINEAGE = Lineage(
 USE_CASE = SimpleNamespace(
     name="credit",
     description="Will a small-business loan be charged off?",
-    contract=SimpleNamespace(key="loan_id", version="1.0", forbidden=("term_months",)),
+    contract=SimpleNamespace(
+        key="loan_id", version="1.0", forbidden=("term_months",), columns=(1, 2, 3), rules=(1,)
+    ),
     label=LabelRule(
         name="charged_off", starts_at="disbursed_at", happened_at="charged_off_at", horizon_months=24
     ),
@@ -59,6 +65,7 @@ def test_it_has_every_chapter_people_ask_for(measured):
     chapters = [line for line in text.splitlines() if line.startswith("## ")]
     assert chapters == [
         "## Intended use",
+        "## Out of scope",
         "## Data",
         "## Performance",
         "## Limits it was held to",
@@ -131,3 +138,78 @@ def test_a_label_that_is_a_value_is_described_as_one(measured):
 
     assert "the value of `is_virginica`" in text
     assert "Outcomes take" not in text
+
+
+def test_what_only_people_know_stands_in_it(measured):
+    notes = CardNotes(
+        intended_use=("Officers look closer.",), out_of_scope=("Consumers.",), limits=("Ends 2014.",)
+    )
+    found = evaluate(**measured)
+    use_case = SimpleNamespace(**vars(USE_CASE) | {"card_notes": notes})
+
+    text = model_card(use_case, LINEAGE, found, gates(found, Gates()))
+
+    chapters = dict(part.split("\n", 1) for part in text.split("## ")[1:])
+    assert "- Officers look closer." in chapters["Intended use"]
+    assert "- Consumers." in chapters["Out of scope"]
+    assert "- Ends 2014." in chapters["Known limits"]
+
+
+def test_every_group_of_a_slice_is_shown_with_its_numbers(measured):
+    found = evaluate(**measured)
+    text = model_card(USE_CASE, LINEAGE, found, gates(found, Gates()))
+
+    for group in found.slices[0].groups:
+        name = group.name.replace("|", r"\|")
+        auc = group.metric("roc_auc").value
+        assert f"| state | {name} | {group.rows} | " in text
+        assert f"{auc:.3f} |" in text
+
+
+class Words(HTMLParser):
+    """The visible text of a page, and how many of each tag it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: Counter[str] = Counter()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags[tag] += 1
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def plain(line: str) -> str:
+    """A line of Markdown without its marks."""
+    if line.startswith("|---"):
+        return ""
+    cells = line.replace(r"\|", "\0").replace("|", " ").replace("\0", "|") if line.startswith("|") else line
+    return cells.lstrip("#").removeprefix("- ").replace("`", "")
+
+
+def test_the_page_says_the_same_words_in_the_same_order_as_the_markdown(measured):
+    text = card(measured)
+    read = Words()
+    read.feed(card_page(text).split("<main>")[1])
+
+    signs = str.maketrans("", "", "✓✗")
+    assert "".join(read.text.translate(signs).split()) == "".join(
+        "".join(plain(line) for line in text.splitlines()).split()
+    )
+    assert read.tags["h2"] == text.count("\n## ")
+    assert read.tags["li"] == sum(line.startswith("- ") for line in text.splitlines())
+    rules = sum(line.startswith("|---") for line in text.splitlines())
+    assert read.tags["table"] == rules
+    assert read.tags["tr"] == sum(line.startswith("|") for line in text.splitlines()) - rules
+
+
+def test_nothing_in_a_card_becomes_markup(measured):
+    found = evaluate(**measured)
+    use_case = SimpleNamespace(**vars(USE_CASE) | {"description": "<script>alert(1)</script> & `<b>`"})
+
+    html = card_page(model_card(use_case, LINEAGE, found, gates(found, Gates())))
+
+    assert "<script" not in html
+    assert "<code>&lt;b&gt;</code>" in html
