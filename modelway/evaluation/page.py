@@ -136,6 +136,11 @@ def table(
     return f'<div class="card scroll">{whole}</div>'
 
 
+def breakable(name: str) -> str:
+    """A long name as HTML that a narrow screen may break behind its dots and underscores."""
+    return escape(name).replace("_", "_<wbr>").replace(".", ".<wbr>")
+
+
 def more(summary: str, content_html: str) -> str:
     """Content that is shown when someone asks for it."""
     return f"<details><summary>{escape(summary)}</summary>{content_html}</details>"

@@ -8,7 +8,7 @@ from typing import Any
 from modelway.contract import Outcome, Verdict
 from modelway.evaluation import closer_figures, figures
 from modelway.evaluation.closer_report import closer_sections
-from modelway.evaluation.page import banner, figure_row, mark, more, page, section, table, tiles
+from modelway.evaluation.page import banner, breakable, figure_row, mark, more, page, section, table, tiles
 from modelway.evaluation.record import METRICS, Comparison, Evaluation
 from modelway.evaluation.slice_section import group_table, percent, slices_section
 from modelway.stats.bootstrap import Estimate
@@ -87,7 +87,7 @@ def _gates(verdict: Verdict) -> str:
     rows = [
         (
             mark(r.outcome),
-            f"<code>{escape(r.metric)}</code>",
+            breakable(r.metric),
             escape(r.message),
             "" if r.limit is None else f"{r.limit:g}",
         )

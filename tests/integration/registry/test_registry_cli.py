@@ -179,6 +179,7 @@ def test_evaluate_show_prints_metrics_with_intervals_and_the_report(workshop, ru
     assert f"{value:.4f}" in out
     assert f"report: {report}" in out
     assert report.is_file()
+    assert report.with_suffix(".json").is_file(), "the same for machines"
     assert found["evaluation"]["metrics"]["roc_auc"]["value"] == value
     assert found["model"] == version.reference
 
@@ -208,3 +209,19 @@ def test_sbom_prints_what_was_signed_and_says_when_there_is_none(workshop, run):
     assert run("models", "sbom", "credit@2")[:2] == (0, '{"bomFormat":"CycloneDX"}')
     code, _, err = run("models", "sbom", "credit@1")
     assert (code, "holds no sbom.cdx.json" in err) == (2, True)
+
+
+def test_prune_shows_first_and_removes_then(workshop, run):
+    version = workshop.register("credit", seed=1)
+    workshop.registry.retire("credit", 1, who="ada", why="slow")
+    workshop.promoted("credit", seed=2)
+
+    dry = json.loads(run("models", "prune", "credit", "--keep", "0", "--dry-run", "--json")[1])
+    assert [each["version"] for each in dry] == [1]
+    assert version.bundle_path.is_dir()
+    assert run("models", "prune", "credit", "--keep", "0")[0] == 2  # no reason given
+    assert run("models", "prune", "credit", "--keep", "0", "--why", "the disk is full")[0] == 0
+    assert not version.bundle_path.exists()
+    assert "Archived (pruned)" in run("models", "list")[1]
+    code, _, err = run("models", "card", "credit@1")
+    assert (code, "was pruned on" in err) == (2, True)

@@ -8,11 +8,11 @@ import pytest
 
 from modelway.contract import Gates, Outcome, Verdict
 from modelway.evaluation import evaluate, gates
-from modelway.evaluation.page import banner, figure, page, section, table
+from modelway.evaluation.page import banner, breakable, figure, page, section, table
 from modelway.evaluation.plots import Axes, forest, ticks
 from modelway.evaluation.report import render_report
 
-VOID = {"meta", "line", "circle", "rect", "polyline", "br"}
+VOID = {"meta", "line", "circle", "rect", "polyline", "br", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -183,6 +183,10 @@ def test_a_point_lies_where_the_axes_put_it():
 
 def test_a_forest_of_one_exact_value_can_be_drawn():
     assert "<circle" in forest([("only", 0.5, 0.5, 0.5)], 0.5, "one")
+
+
+def test_a_long_name_may_break_behind_dots_and_underscores():
+    assert breakable("slice.new_<b>.roc") == "slice.<wbr>new_<wbr>&lt;b&gt;.<wbr>roc"
 
 
 def test_pieces_escape_their_text():
