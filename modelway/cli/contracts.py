@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 def contract(
     use_case: str = typer.Argument(help="Installed use case, e.g. credit."),
-    tests: Path = typer.Option(None, help="Write unit tests of the contract to this file, and do no more."),
-    source: str = typer.Option(None, help="Where --tests finds a sound row; default: the use case's own."),
+    tests: Path | None = typer.Option(
+        None, help="Write unit tests of the contract to this file, and do no more."
+    ),
+    source: str | None = typer.Option(
+        None, help="Where --tests finds a sound row; default: the use case's own."
+    ),
     json_: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Show a contract, its versions over the snapshots, and the models it breaks: exit code 1 if any."""

@@ -97,6 +97,6 @@ def _typical(values: pl.Series) -> str | None:
     if there.is_empty():
         return None
     if values.dtype.is_numeric():
-        return f"{there.median():g}"
+        return f"{float(np.median(there.to_numpy())):g}"
     top = there.alias("level").value_counts(name="n").sort(["n", "level"], descending=[True, False])
     return str(top["level"][0])

@@ -5,7 +5,9 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from modelway.data.profile import Found, Profile
 from modelway.data.storage import storage_errors
-from modelway.errors import ConfigError
+from modelway.errors import ConfigError, ContractError
 
 _FILES = {
     "pyproject.toml.jinja": "pyproject.toml",
@@ -93,6 +95,22 @@ def scaffold(project: Project) -> None:
             target = project.folder / path.format(package=project.package)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
+    _write_tests(project)
+
+
+def _write_tests(project: Project) -> None:
+    """Unit tests of the contract, from a sound row of the table. Without one there is nothing to write."""
+    from modelway.data.contract_tests import write_contract_tests  # noqa: PLC0415 - pandera, 2 s
+
+    name = f"{project.package}.use_case"
+    spec = spec_from_file_location(name, project.folder / project.package / "use_case.py")
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{name} cannot be imported", expected="the module that was written just now")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    target = project.folder / "tests" / "test_contract.py"
+    with suppress(ContractError):  # `modelway usecase check` says what is wrong with the rows
+        write_contract_tests(module.use_case, None, target, how=f"from {project.package} import use_case")
 
 
 def _pages() -> Environment:

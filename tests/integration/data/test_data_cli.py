@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -185,6 +186,25 @@ def test_a_new_use_case_installs_without_a_network_and_holds_at_once(tmp_path, m
     assert (snapshot["rows"], snapshot["use_case"], snapshot["key"]) == (600, "orders", "order_no")
 
 
+def _tests_pass(project: Path, *, package: str = "returns_use_case") -> bool:
+    """Run the project's generated tests, then once more with a contract that allows everything: they fail."""
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(project)]
+
+    def code() -> int:
+        run = [*pytest_, str(project / "tests")]
+        return subprocess.run(
+            run, cwd=project, env={**os.environ, "PYTHONPATH": str(project)}, timeout=200, check=False
+        ).returncode
+
+    sound = code()
+    module = project / package / "use_case.py"
+    written = module.read_text()
+    module.write_text(written.replace('kind="string")', 'kind="string", nullable=True)', 1))
+    loosened = code()
+    module.write_text(written)
+    return (sound, loosened) == (0, 1)
+
+
 def test_the_template_without_a_table_brings_an_example_and_is_plain_python(
     capsys, tmp_path, monkeypatch
 ) -> None:
@@ -198,6 +218,7 @@ def test_the_template_without_a_table_brings_an_example_and_is_plain_python(
 
     assert code == 0
     assert isinstance(use_case, UseCase)
+    assert _tests_pass(tmp_path / "returns")
     assert check_use_case(use_case).passed
 
 
