@@ -117,10 +117,6 @@ def test_prior_drift_makes_more_fraud_and_covariate_drift_higher_prices() -> Non
     assert 1.5 < price_after / price_before < 1.9
 
 
-def test_a_million_rows_need_no_loop_over_rows() -> None:
-    assert simulate(Scenario(cards=14_000)).transactions.height > 1_000_000
-
-
 def test_an_address_names_a_scenario_and_back() -> None:
     scenario = scenario_of("simulator?seed=7&days=120&cards=2000&drift=concept@80&late_share=0.1")
 
