@@ -124,7 +124,10 @@ def _print(
 
 
 def _column_line(column: "Column") -> dict[str, Any]:
-    limits = [f">= {column.ge:g}" if column.ge is not None else "", f"<= {column.le:g}" if column.le else ""]
+    limits = [
+        f">= {column.ge:g}" if column.ge is not None else "",
+        f"<= {column.le:g}" if column.le is not None else "",
+    ]
     return {
         "column": column.name,
         "kind": f"{column.kind}{' or null' if column.nullable else ''}",
