@@ -163,7 +163,7 @@ def _running(bundle: Bundle, folder: Path) -> Iterator[str]:
     """A server of the bundle on a port that the system gives; its address."""
     files = ["--bundle", str(bundle.path), "--verify-key", str(folder / "keys" / VERIFY_KEY_FILE)]
     options = [*files, "--revision", REVISION, "--port", "0", "--drain-s", "0"]
-    server = Child([sys.executable, "-m", "serving.runtime", *options], folder / "server.log")
+    server = Child.start([sys.executable, "-m", "serving.runtime", *options], folder / "server.log")
     try:
         yield _address(server, folder / "server.log")
     finally:
