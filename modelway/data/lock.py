@@ -5,7 +5,7 @@ A remote store has no such lock. There the age of a file alone protects it.
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelway.data.storage import Folder, storage_errors
@@ -48,9 +48,22 @@ def _lock(folder: Folder, kind: int) -> Iterator[None]:
         yield
         return
     place = Path(folder.path(".lock"))
+    is_new = not place.parent.exists()
     with storage_errors(str(place)):
         place.parent.mkdir(parents=True, exist_ok=True)
         file = place.open("a")
-    with file:
-        fcntl.flock(file, kind)
-        yield
+    try:
+        with file:
+            fcntl.flock(file, kind)
+            yield
+    finally:
+        if is_new:
+            _forget_if_empty(place)
+
+
+def _forget_if_empty(place: Path) -> None:
+    """A store that was made for a commit that never came is taken away again."""
+    if [path.name for path in place.parent.iterdir()] == [place.name]:
+        place.unlink(missing_ok=True)
+        with suppress(OSError):  # another commit has begun meanwhile
+            place.parent.rmdir()
