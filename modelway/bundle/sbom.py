@@ -117,11 +117,11 @@ def _component(found: Distribution, kind: str = "library") -> dict[str, Any]:
 
 def _licences(found: Distribution) -> list[dict[str, Any]]:
     """As the package says: an SPDX expression, else its first words, else its classifiers."""
-    if expression := found.metadata.get("License-Expression"):
-        return [{"expression": str(expression)}]
+    if "License-Expression" in found.metadata:
+        return [{"expression": found.metadata["License-Expression"]}]
     classifiers = found.metadata.get_all("Classifier") or []
     named = [str(line).rsplit(" :: ", 1)[-1] for line in classifiers if str(line).startswith("License ::")]
-    told = str(found.metadata.get("License") or "").strip()
+    told = found.metadata["License"].strip() if "License" in found.metadata else ""
     if told and "\n" not in told and len(told) <= _LONGEST_NAME:
         named = [told]
     return [{"license": {"name": name}} for name in sorted(set(named))]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from modelway.cli.models import parsed
+from modelway.cli.naming import parsed
 from modelway.cli.output import emit
 
 if TYPE_CHECKING:

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from modelway.cli import model_files
+from modelway.cli.naming import JSON, MODEL, NAME, WHO, WHY, parsed, registered
 from modelway.cli.output import emit
-from modelway.errors import IntegrityError, NotFoundError, VerdictError
+from modelway.errors import IntegrityError, VerdictError
 from modelway.people import account
 
 if TYPE_CHECKING:
     from modelway.contract import Verdict
     from modelway.registry.ledger import Tenure
     from modelway.registry.model_version import ModelVersion, RollbackPlan
-    from modelway.registry.registry import Registry
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="List, promote, roll back and verify registered models."
@@ -24,23 +25,20 @@ audit_app = typer.Typer(
 )
 app.add_typer(audit_app, name="audit")
 
-_MODEL = typer.Argument(help="NAME, NAME@3, NAME@1.2.0, NAME@champion or NAME@challenger.")
-_NAME = typer.Argument(help="Name of the model, e.g. credit.")
-_WHY = typer.Option(..., "--why", help="The reason; it goes into the audit log.")
-_WHO = typer.Option("", "--who", help="Who decides; default: the user of this machine.")
-_JSON = typer.Option(False, "--json", help="Print JSON.")
+for _command in (model_files.card, model_files.sbom, model_files.prune):
+    app.command()(_command)
 
 
 @app.command("list")
-def list_(name: str = typer.Argument(None, help="Only this model."), json_: bool = _JSON) -> None:
+def list_(name: str = typer.Argument(None, help="Only this model."), json_: bool = JSON) -> None:
     """List registered versions, the newest of each model first."""
-    emit([_line(version) for version in _registry().list(name)], as_json=json_, title="Models")
+    emit([_line(version) for version in registered().list(name)], as_json=json_, title="Models")
 
 
 @app.command()
-def show(model: str = _MODEL, json_: bool = _JSON) -> None:
+def show(model: str = MODEL, json_: bool = JSON) -> None:
     """Show one version: where it stands, what it is made of, and the verdict on it."""
-    registry, (name, reference) = _registry(), parsed(model)
+    registry, (name, reference) = registered(), parsed(model)
     version = registry.get(name, reference)
     found = version.model_dump(mode="json") | {"report": str(registry.report(name, version.version))}
     if json_:
@@ -53,12 +51,12 @@ def show(model: str = _MODEL, json_: bool = _JSON) -> None:
 
 @app.command()
 def history(
-    name: str = _NAME,
+    name: str = NAME,
     on: datetime = typer.Option(None, formats=["%Y-%m-%d"], help="What was in production that day, UTC."),
-    json_: bool = _JSON,
+    json_: bool = JSON,
 ) -> None:
     """Say which versions were in production, from when to when, and who put them there."""
-    tenures = _registry().history(name, on.date() if on else None)
+    tenures = registered().history(name, on.date() if on else None)
     if json_:
         emit([_tenure(each) | {"evidence": each.evidence} for each in tenures], as_json=True)
         return
@@ -69,41 +67,41 @@ def history(
 
 
 @app.command()
-def promote(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
+def promote(model: str = MODEL, why: str = WHY, who: str = WHO, json_: bool = JSON) -> None:
     """Put a version that passed its gates into production; the present one is kept for a rollback."""
     name, reference = parsed(model)
-    version = _registry().promote(name, reference or "challenger", who=who or account(), why=why)
+    version = registered().promote(name, reference or "challenger", who=who or account(), why=why)
     emit([_line(version)], as_json=json_, title="Now in production")
 
 
 @app.command()
-def approve(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
+def approve(model: str = MODEL, why: str = WHY, who: str = WHO, json_: bool = JSON) -> None:
     """Say yes to a version in Staging; the stack's rules say whose word counts, and how many it takes."""
     name, reference = parsed(model)
-    registry = _registry()
+    registry = registered()
     version = registry.approvals.approve(name, reference or "challenger", who=who or account(), why=why)
     emit([_line(registry.get(name, version))], as_json=json_, title="Approved")
 
 
 @app.command()
-def reject(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
+def reject(model: str = MODEL, why: str = WHY, who: str = WHO, json_: bool = JSON) -> None:
     """Keep a version out of production, for good."""
     name, reference = parsed(model)
-    registry = _registry()
+    registry = registered()
     version = registry.approvals.reject(name, reference or "challenger", who=who or account(), why=why)
     emit([_line(registry.get(name, version))], as_json=json_, title="Rejected")
 
 
 @app.command()
 def rollback(
-    name: str = _NAME,
+    name: str = NAME,
     why: str = typer.Option("", "--why", help="The reason; it goes into the audit log. Not for a dry run."),
-    who: str = _WHO,
+    who: str = WHO,
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would happen; change nothing."),
-    json_: bool = _JSON,
+    json_: bool = JSON,
 ) -> None:
     """Put the version that served before the present one back into production."""
-    registry = _registry()
+    registry = registered()
     if dry_run:
         _foretell(registry.rollback_plan(name), as_json=json_)
         return
@@ -123,64 +121,32 @@ def _foretell(plan: "RollbackPlan", *, as_json: bool) -> None:
 
 
 @app.command()
-def retire(model: str = _MODEL, why: str = _WHY, who: str = _WHO, json_: bool = _JSON) -> None:
+def retire(model: str = MODEL, why: str = WHY, who: str = WHO, json_: bool = JSON) -> None:
     """Archive a version that never reached production."""
     name, reference = parsed(model)
-    version = _registry().retire(name, reference or "challenger", who=who or account(), why=why)
+    version = registered().retire(name, reference or "challenger", who=who or account(), why=why)
     emit([_line(version)], as_json=json_, title="Archived")
 
 
 @app.command()
-def verify(model: str = _MODEL, json_: bool = _JSON) -> None:
+def verify(model: str = MODEL, json_: bool = JSON) -> None:
     """Read every byte of a version again and hold it against the log. Exit code 3 when it was altered."""
     name, reference = parsed(model)
-    _conclude(_registry().verify(name, reference), f"{model} does not hold", as_json=json_)
-
-
-@app.command()
-def card(
-    model: str = _MODEL,
-    html: bool = typer.Option(False, "--html", help="Print the page instead of Markdown."),
-) -> None:
-    """Print the model card, as it was signed."""
-    from modelway.bundle.bundle import CARD_FILE  # noqa: PLC0415 - --help does without
-    from modelway.registry.card_page import CARD_PAGE_FILE  # noqa: PLC0415 - as above
-
-    print(_signed(model, CARD_PAGE_FILE if html else CARD_FILE), end="")
-
-
-@app.command()
-def sbom(model: str = _MODEL) -> None:
-    """Print the CycloneDX list of packages that a server of this version runs on, as it was signed."""
-    from modelway.bundle.sbom import SBOM_FILE  # noqa: PLC0415 - --help does without
-
-    print(_signed(model, SBOM_FILE), end="")
-
-
-def _signed(model: str, file: str) -> str:
-    """One file of a version's bundle."""
-    bundle = _registry().bundle(*parsed(model))
-    if file not in bundle.manifest.files:
-        raise NotFoundError(
-            f"the bundle of {model} holds no {file}",
-            expected="a bundle that a training has packed since there are such files",
-            remedy="train again",
-        )
-    return bundle.read(file).decode()
+    _conclude(registered().verify(name, reference), f"{model} does not hold", as_json=json_)
 
 
 @audit_app.command("verify")
-def audit_verify(json_: bool = _JSON) -> None:
+def audit_verify(json_: bool = JSON) -> None:
     """Recompute the log's hash chain. Exit code 3 when it was tampered with."""
-    _conclude(_registry().audit.verify(), "the audit log does not hold", as_json=json_)
+    _conclude(registered().audit.verify(), "the audit log does not hold", as_json=json_)
 
 
 @audit_app.command("log")
 def audit_log(
-    name: str = typer.Argument(None, help="Only decisions on this model."), json_: bool = _JSON
+    name: str = typer.Argument(None, help="Only decisions on this model."), json_: bool = JSON
 ) -> None:
     """List decisions, the oldest first."""
-    entries = [e for e in _registry().audit.entries() if not name or e.subject.startswith(f"model:{name}#")]
+    entries = [e for e in registered().audit.entries() if not name or e.subject.startswith(f"model:{name}#")]
     if json_:
         emit([entry.model_dump(mode="json") for entry in entries], as_json=True)
         return
@@ -203,24 +169,12 @@ def audit_log(
     )
 
 
-def parsed(model: str) -> tuple[str, str | None]:
-    """`credit@3` as ("credit", "3"); without a version the second is None."""
-    name, _, reference = model.partition("@")
-    return name, reference or None
-
-
-def _registry() -> "Registry":
-    from stacks.active import registry  # noqa: PLC0415 - ZenML, seconds that --help need not pay
-
-    return registry()
-
-
 def _line(version: "ModelVersion") -> dict[str, Any]:
     return {
         "name": version.name,
         "version": version.version,
         "semantic": version.semantic,
-        "stage": version.stage.value,
+        "stage": f"{version.stage.value}{'' if version.pruned is None else ' (pruned)'}",
         "aliases": ", ".join(version.aliases),
         "verdict": version.verdict.outcome.value,
         "said": _said(version),

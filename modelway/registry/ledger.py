@@ -15,6 +15,8 @@ from modelway.registry.stages import Move, Shelf, Stage
 
 EVALUATED = "model.evaluated"
 """A version that was registered before was evaluated again: the newer verdict counts."""
+PRUNED = "model.pruned"
+"""The bundle of an archived version was removed from the disk; no rollback returns to it."""
 _NO_MOVE = frozenset({EVALUATED, APPROVED, REJECTED})
 """Events that leave every version in its stage."""
 
@@ -80,6 +82,8 @@ class Ledger(Frozen):
     tenures: tuple[Tenure, ...] = ()
     opinions: Mapping[int, tuple[Opinion, ...]] = {}
     """What was said about each version; approvals since its newest evaluation."""
+    pruned: Mapping[int, str] = {}
+    """Versions without a bundle: when, by whom and why it was removed."""
 
     @classmethod
     def read(cls, name: str, subject: str, entries: Iterable[AuditEntry]) -> "Ledger":
@@ -106,16 +110,24 @@ class Ledger(Frozen):
         records = self.records
         if entry.event in {Move.REGISTERED, EVALUATED}:
             records = {**records, version: self._recorded(version, entry)}
-        shelf = self.shelf if entry.event in _NO_MOVE else self.shelf.after(Move(entry.event), version)
+        shelf, pruned = self._moved(version, entry), self.pruned
+        if entry.event == PRUNED:
+            pruned = {**pruned, version: f"{entry.at:%Y-%m-%d} by {entry.who}: {entry.why}"}
         return self.model_copy(
             update={
                 "last_entry": entry.id,
                 "records": records,
                 "shelf": shelf,
+                "pruned": pruned,
                 "tenures": self._served(shelf.production, records, entry),
                 "opinions": {**self.opinions, version: self._said(version, entry)},
             }
         )
+
+    def _moved(self, version: int, entry: AuditEntry) -> Shelf:
+        if entry.event == PRUNED:
+            return self.shelf.without(version)
+        return self.shelf if entry.event in _NO_MOVE else self.shelf.after(Move(entry.event), version)
 
     def _recorded(self, version: int, entry: AuditEntry) -> Record:
         known = self.records.get(version)

@@ -31,6 +31,8 @@ class ModelVersion(Frozen):
     approved_by: tuple[str, ...] = ()
     """Whose approval stands since the newest evaluation; whether it counts is the stack's policy."""
     rejected_by: str | None = None
+    pruned: str | None = None
+    """When, by whom and why its bundle was removed; None: it is there."""
 
     @classmethod
     def of(cls, ledger: Ledger, version: int, bundles: Path) -> "ModelVersion":
@@ -50,6 +52,7 @@ class ModelVersion(Frozen):
             semantic=record.semantic,
             approved_by=tuple(opinion.who for opinion in approvals(said).values()),
             rejected_by=rejected.who if rejected else None,
+            pruned=ledger.pruned.get(version),
         )
 
     @property
@@ -97,6 +100,20 @@ def check_verdict(name: str, record: Record) -> None:
             f"{name}@{record.version} did not pass its gates: {record.verdict.summary()}",
             expected="verdict pass",
             remedy=f"`modelway evaluate show {name}@{record.version}` shows every limit; train a better one",
+        )
+
+
+def check_kept(version: ModelVersion) -> None:
+    """Refuse a version whose bundle was pruned.
+
+    Raises:
+        NotFoundError: It was.
+    """
+    if version.pruned is not None:
+        raise NotFoundError(
+            f"the bundle of {version.reference} was pruned on {version.pruned}",
+            expected="a version whose bundle was kept",
+            remedy="train it again: its lineage and its card lie beside its report, which is still there",
         )
 
 

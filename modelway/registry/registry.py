@@ -11,14 +11,22 @@ from typing import Any
 
 from modelway.bundle.bundle import Bundle
 from modelway.bundle.signing import VerifyKey
-from modelway.contract import Outcome, Verdict
+from modelway.contract import Outcome, Reason, Verdict
 from modelway.evaluation.record import Evaluation
 from modelway.registry.approvals import Approvals
 from modelway.registry.audit import AuditLog, utc_now
 from modelway.registry.books import Books
 from modelway.registry.governance import GovernancePolicy
 from modelway.registry.ledger import EVALUATED, Decision, Ledger, Tenure
-from modelway.registry.model_version import ModelVersion, RollbackPlan, check_verdict, move_to, unknown
+from modelway.registry.model_version import (
+    ModelVersion,
+    RollbackPlan,
+    check_kept,
+    check_verdict,
+    move_to,
+    unknown,
+)
+from modelway.registry.retention import Retention
 from modelway.registry.semantic import identity_of
 from modelway.registry.stages import Move, Stage
 from modelway.registry.vault import REPORT_FILE, Vault, evaluation_sha256
@@ -50,6 +58,7 @@ class Registry:
         self.audit = audit
         self._vault = Vault(Path(bundles), verify_key)
         self._books = Books(tracking_uri, audit, clock)
+        self.retention = Retention(self._books, self._vault)
         self.approvals = Approvals(self._books, policy or GovernancePolicy())
 
     def register(  # noqa: PLR0913 - what was made, what was found, and by whom
@@ -155,9 +164,12 @@ class Registry:
         """A version's bundle, verified now.
 
         Raises:
+            NotFoundError: There is no such version, or its bundle was pruned.
             BundleRejectedError: It is missing, altered, or not the one that was registered.
         """
-        return self._vault.open(self.get(name, reference).digest)
+        version = self.get(name, reference)
+        check_kept(version)
+        return self._vault.open(version.digest)
 
     def evaluation(self, name: str, reference: int | str | None = None) -> Evaluation:
         """A version's newest evaluation."""
@@ -255,8 +267,9 @@ class Registry:
             return log  # decisions that were tampered with say nothing about a version
         ledger = self._books.seen(name)
         record = ledger.records[ledger.resolve(reference)]
+        pruned = ledger.pruned.get(record.version)
         reasons = (
-            self._vault.check_bundle(record),
+            self._vault.check_bundle(record) if pruned is None else _gone(pruned),
             self._vault.check_evaluation(name, record),
             self._books.shown(ledger),
         )
@@ -264,3 +277,8 @@ class Registry:
 
     def _version(self, ledger: Ledger, version: int) -> ModelVersion:
         return ModelVersion.of(ledger, version, self._vault.bundles)
+
+
+def _gone(pruned: str) -> Reason:
+    message = f"the bundle was pruned on {pruned}"
+    return Reason(metric="bundle", outcome=Outcome.INCONCLUSIVE, message=message)

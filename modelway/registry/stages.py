@@ -82,6 +82,20 @@ class Shelf(Frozen):
         to = Stage.STAGING if move is Move.STAGED else Stage.ARCHIVED
         return self._with({version: to}, self.served)
 
+    def without(self, version: int) -> "Shelf":
+        """The shelf once an archived version's bundle is gone: no rollback returns to it.
+
+        Raises:
+            TransitionError: It is not archived.
+        """
+        if self.stages.get(version) is not Stage.ARCHIVED:
+            raise TransitionError(
+                f"version {version} is in {self.stages.get(version)}: it cannot be pruned",
+                expected="a version in Archived",
+                remedy="`modelway models retire` archives a version that never reached production",
+            )
+        return self._with({}, tuple(v for v in self.served if v != version))
+
     def _with(self, changed: Mapping[int, Stage], served: tuple[int, ...]) -> "Shelf":
         return Shelf(stages={**self.stages, **changed}, served=served)
 
