@@ -80,9 +80,7 @@ class V2Json:
         """Say why not."""
         return self._headers, error_body(message)
 
-    def noted(
-        self, headers: Headers, body: bytes, notes: Mapping[str, str | float]
-    ) -> tuple[Headers, bytes]:
+    def noted(self, headers: Headers, body: bytes, notes: Mapping[str, str | float]) -> tuple[Headers, bytes]:
         """The answer with `parameters`."""
         return noted_v2(headers, body, notes)
 
