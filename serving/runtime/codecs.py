@@ -69,12 +69,17 @@ class V2Json:
     def _binary(
         self, parsed: Parsed, names: frozenset[str], probabilities: np.float32 | Matrix
     ) -> tuple[Headers, bytes]:
-        usual = names is ALL_OUTPUTS and parsed.outputs is None and parsed.request_id is None
-        if usual and not isinstance(probabilities, np.ndarray):
-            return self._one_headers, self._reply.one_binary(probabilities)
+        if names is ALL_OUTPUTS and parsed.outputs is None and not isinstance(probabilities, np.ndarray):
+            return self._one_binary(parsed.request_id, probabilities)
         matrix = np.atleast_1d(probabilities)
         header, raw = self._reply.binary(matrix, parsed.request_id, parsed.outputs, names)
         return _binary_headers(self._revision, len(header)), header + raw
+
+    def _one_binary(self, request_id: str | None, probability: np.float32) -> tuple[Headers, bytes]:
+        if request_id is None:
+            return self._one_headers, self._reply.one_binary(probability)
+        body, header_bytes = self._reply.one_binary_named(probability, request_id)
+        return [*self._one_headers[:-1], (HEADER_LENGTH, str(header_bytes))], body
 
     def refusal(self, _status: int, message: str) -> tuple[Headers, bytes]:
         """Say why not."""

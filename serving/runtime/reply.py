@@ -43,6 +43,11 @@ class V2Reply:
         """The answer to one row, both outputs as bytes behind the JSON."""
         return self._one_binary + _ONE(probability, float(probability) >= self._threshold)
 
+    def one_binary_named(self, probability: np.float32, request_id: str) -> tuple[bytes, int]:
+        """The same with the request's id; and how long its JSON is."""
+        header = b'%b,"id":%b}' % (self._one_binary[:-1], _encode(request_id))
+        return header + _ONE(probability, float(probability) >= self._threshold), len(header)
+
     def many(self, probabilities: Matrix, request_id: str | None, outputs: Iterable[str] | None) -> bytes:
         """The answer to any number of rows, only the outputs asked for."""
         wanted = outputs or OUTPUTS

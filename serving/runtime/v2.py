@@ -32,6 +32,33 @@ _MAX_FORMS, _MAX_FORM_BYTES = 64, 1024
 _TYPED_FLOATS = frozenset({"FP32", "FP64"})
 
 
+_INPUTS = b'"inputs"'
+_NOTHING = b"{"
+
+
+class _Identified(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+
+
+_identified = msgspec.json.Decoder(_Identified).decode
+
+
+def _parted(header: bytes) -> tuple[bytes, bytes]:
+    """What stands before the inputs - nothing, or the id, as tritonclient writes it - and the rest."""
+    at = header.find(_INPUTS)
+    return header[:at], header[at:]
+
+
+def _id_before(before: bytes) -> str | None:
+    """The id before the inputs, empty where nothing stands there; None where another thing does."""
+    if before == _NOTHING:
+        return ""
+    try:
+        return checked_id(_identified(before.rstrip(b", \t\r\n") + b"}").id) or None
+    except (msgspec.MsgspecError, ValueError, RequestError):
+        return None
+
+
 class V2Decoder:
     """Requests of one model. The decoder that fitted last is tried first: clients repeat themselves.
 
@@ -82,11 +109,14 @@ class V2Decoder:
             RequestError: The body is no V2 request for this model; the message says why.
         """
         header = body[:header_bytes]
-        form = self._forms.get(header)
+        before, repeated = _parted(header)
+        form = self._forms.get(repeated)
         if form is not None and len(body) == self._row_bytes + header_bytes:
-            row = list(self._unpack(body, header_bytes))
-            checked = row if isfinite(sum(row)) else checked_row(row)
-            return Parsed(1, checked, outputs=form.outputs, binary=form.binary)
+            request_id = _id_before(before)
+            if request_id is not None:
+                row = list(self._unpack(body, header_bytes))
+                checked = row if isfinite(sum(row)) else checked_row(row)
+                return Parsed(1, checked, request_id or None, outputs=form.outputs, binary=form.binary)
         raw = memoryview(body)[header_bytes:]
         try:
             request = self._header(header)
@@ -98,16 +128,15 @@ class V2Decoder:
         tensors = [_cut(tensor, tail) for tensor in request.inputs]
         tail.end()
         parsed = self.parsed(tensors, request)
-        if self._is_usual(request, header_bytes):
-            self._learn(header, parsed)
+        if self._is_usual(request, header_bytes) and _id_before(before) == (request.id or ""):
+            self._learn(repeated, parsed)
         return parsed
 
     def _is_usual(self, request: SizedRequest, header_bytes: int) -> bool:
         """Whether it was one row of the matrix, and its JSON will come again as it is."""
         tensor = request.inputs[0]
         return (
-            request.id is None
-            and tensor.name == GRAPH_INPUT
+            tensor.name == GRAPH_INPUT
             and tensor.datatype == "FP32"
             and tensor.shape == [1, self._width]
             and header_bytes <= _MAX_FORM_BYTES

@@ -334,6 +334,34 @@ def test_no_bytes_behind_a_header_are_our_error(app: App, data: st.DataObject) -
     assert status == 200 or (status == 400 and isinstance(reply["error"], str))
 
 
+def test_an_id_before_the_inputs_comes_back_each_time_though_the_rest_is_recognised(app: App) -> None:
+    for number in range(3):
+        header = {"id": f"request {number}", "inputs": [ROW], "parameters": {"binary_data_output": True}}
+        status, reply, raw = post(app, header, ROW_RAW)
+
+        assert (status, reply["id"]) == (200, f"request {number}")
+        assert raw == post(app, {k: v for k, v in header.items() if k != "id"}, ROW_RAW)[2]
+    assert len(app.models[0].v2._decode_binary.__self__._forms) == 1
+
+
+@pytest.mark.parametrize("name", ['"inputs"', "\\", "é", "", "x" * 256, 'a","b":"c'])
+def test_no_id_is_taken_for_anything_else(app: App, name: str) -> None:
+    header = {"id": name, "inputs": [ROW], "parameters": {"binary_data_output": True}}
+
+    answers = [post(app, header, ROW_RAW) for _ in range(3)]
+
+    assert [(status, reply["id"]) for status, reply, _ in answers] == [(200, name)] * 3
+
+
+def test_what_stands_before_the_inputs_is_not_passed_over(app: App) -> None:
+    usual = {"inputs": [ROW], "parameters": {"binary_data_output": True}}
+    post(app, usual, ROW_RAW)
+    chosen = {"outputs": [{"name": "decision"}], **usual}
+
+    assert [each["name"] for each in post(app, chosen, ROW_RAW)[1]["outputs"]] == ["decision"]
+    assert post(app, {"id": "x" * 257, **usual}, ROW_RAW)[0] == 400
+
+
 def test_what_is_remembered_of_headers_is_bounded(app: App) -> None:
     for at in range(200):
         header = {"inputs": [ROW], "parameters": {f"p{at}": 1}}
