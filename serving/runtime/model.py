@@ -19,6 +19,7 @@ from serving.runtime.problems import InvalidOutputError, ModelFailureError
 
 _SLACK = 1e-6
 """Float32 arithmetic may leave [0, 1] by this much without being wrong."""
+_LOWEST, _HIGHEST = -_SLACK, 1 + _SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Model:
             probability: np.float32 = self._output[0]
         finally:
             self._lock.release()
-        if not -_SLACK <= probability <= 1 + _SLACK:
+        if not _LOWEST <= float(probability) <= _HIGHEST:
             raise _no_probability(probability)
         return probability, packed
 

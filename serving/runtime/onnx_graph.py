@@ -1,5 +1,7 @@
 """The bundle's graph in ONNX Runtime on one core: what every machine can run."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ class OnnxGraph:
         self._session = _session(content)
         _check_graph(self._session, width)
         self.row, self.output = np.zeros((1, width), np.float32), np.zeros(1, np.float32)
-        self._binding = _bound(self._session, self.row, self.output)
+        self._run_bound = _runner(self._session, _bound(self._session, self.row, self.output))
 
     def run(self, matrix: Matrix) -> Matrix:
         """Answers for float32 rows (n, F).
@@ -52,7 +54,7 @@ class OnnxGraph:
             ModelFailureError: The graph failed.
         """
         try:
-            self._session.run_with_iobinding(self._binding)
+            self._run_bound()
         except Exception as error:  # as above
             raise ModelFailureError(f"the graph failed: {error}") from error
 
@@ -91,6 +93,18 @@ def _bound(session: Any, row: Matrix, output: Matrix) -> Any:
     shape = _answer_shape(session, row)
     binding.bind_ortvalue_output(GRAPH_OUTPUT, ort.OrtValue.ortvalue_from_numpy(output.reshape(shape)))
     return binding
+
+
+def _runner(session: Any, binding: Any) -> Callable[[], None]:
+    """Run the bound graph without what the public method looks up each time for captures on other devices."""
+    inner, bound = getattr(session, "_sess", None), getattr(binding, "_iobinding", None)
+    if inner is None or bound is None:
+        return partial(session.run_with_iobinding, binding)
+
+    def run(_kept: Any = (session, binding)) -> None:
+        inner.run_with_iobinding(bound, None)
+
+    return run
 
 
 def _answer_shape(session: Any, row: Matrix) -> tuple[int, ...]:
