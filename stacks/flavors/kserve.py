@@ -4,13 +4,14 @@ The component says which cluster, namespace and store; `stacks.active.serving_ta
 target of it.
 """
 
-from typing import Any, ClassVar, NoReturn, Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
-from zenml.model_deployers import BaseModelDeployer, BaseModelDeployerFlavor
+from zenml.model_deployers import BaseModelDeployerFlavor
 from zenml.model_deployers.base_model_deployer import BaseModelDeployerConfig
 
 from serving.kserve.settings import KServeSettings
+from stacks.flavors.by_rollout import ByRolloutAlone
 
 
 class KServeConfig(BaseModelDeployerConfig):
@@ -41,7 +42,7 @@ class KServeConfig(BaseModelDeployerConfig):
         return False
 
 
-class KServeDeployer(BaseModelDeployer):
+class KServeDeployer(ByRolloutAlone):
     """Names the cluster. Models reach it by rollout alone, where a judge watches them."""
 
     NAME: ClassVar[str] = "kserve"
@@ -50,31 +51,6 @@ class KServeDeployer(BaseModelDeployer):
     def config(self) -> KServeConfig:
         """The component's settings."""
         return self._config  # type: ignore[no-any-return]  # ZenML is untyped
-
-    @staticmethod
-    def get_model_server_info(service_instance: Any) -> dict[str, str | None]:
-        """Not offered: `modelway rollout status` and kubectl say what is served."""
-        return _refuse(service_instance)
-
-    def perform_deploy_model(self, id: Any, config: Any, timeout: int = 0) -> NoReturn:  # noqa: A002 - ZenML's name
-        """Not offered, see the class."""
-        _refuse(id, config, timeout)
-
-    def perform_stop_model(self, service: Any, timeout: int = 0, force: bool = False) -> NoReturn:
-        """Not offered, see the class."""
-        _refuse(service, timeout, force)
-
-    def perform_start_model(self, service: Any, timeout: int = 0) -> NoReturn:
-        """Not offered, see the class."""
-        _refuse(service, timeout)
-
-    def perform_delete_model(self, service: Any, timeout: int = 0, force: bool = False) -> NoReturn:
-        """Not offered, see the class."""
-        _refuse(service, timeout, force)
-
-
-def _refuse(*_asked: Any) -> NoReturn:
-    raise NotImplementedError("models reach the cluster by `modelway rollout start`, never past the judge")
 
 
 class KServeFlavor(BaseModelDeployerFlavor):
