@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ ACCELERATORS = {
     "triton": (ROOT / ".venv-triton" / ".ready").exists,
 }
 PROGRAMS = {"chromium": "chromium", "wrk": "wrk"}
+
+# A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Prefect and ZenML read the environment while test modules import them: no fixture is early enough.
 _HOME = tempfile.mkdtemp(prefix="modelway-tests-")

@@ -5,11 +5,13 @@ stands in it: the same environment gives the same bytes, so the bundle keeps its
 https://cyclonedx.org/docs/1.6/json/
 """
 
+import csv
 import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 SBOM_FILE = "sbom.cdx.json"
@@ -130,14 +132,17 @@ def _licences(found: Distribution) -> list[dict[str, Any]]:
 def _record_sha256(found: Distribution) -> str | None:
     """One hash over the hashes of a wheel's files; None where there are none, as for an editable package.
 
-    Scripts and the installer's own notes differ from place to place and are left out.
+    Scripts and the installer's own notes differ from place to place and are left out. Read from the list:
+    `Distribution.files` leaves out what is missing or not, by who imported which library before.
     """
+    rows = [row for row in csv.reader((found.read_text("RECORD") or "").splitlines()) if row]
+    files = [(PurePosixPath(row[0]), row[1].partition("=")[2]) for row in rows]
     kept = [
-        f"{file.as_posix()} {file.hash.value}"
-        for file in found.files or ()
-        if file.hash and ".." not in file.parts and not file.parts[0].endswith(".dist-info")
+        f"{path} {digest}"
+        for path, digest in files
+        if digest and ".." not in path.parts and not path.parts[0].endswith(".dist-info")
     ]
-    whole = bool(kept) and not any(file.parts[-1] == "direct_url.json" for file in found.files or ())
+    whole = bool(kept) and not any(path.name == "direct_url.json" for path, _ in files)
     return hashlib.sha256("\n".join(sorted(kept)).encode()).hexdigest() if whole else None
 
 
