@@ -114,7 +114,7 @@ def write_json(path: Path, rows: Sequence[Row], bounds: Sequence[Bound], **more:
         "rows": [asdict(row) | {"rounds": [one._asdict() for one in row.rounds]} for row in rows],
         "bounds": [asdict(bound) | {"held": bound.held} for bound in bounds],
     }
-    path.write_text(json.dumps(found | more, indent=2) + "\n")
+    path.write_text(json.dumps(found | more, indent=2, default=lambda value: value.item()) + "\n")
 
 
 def _print(head: list[str], lines: list[list[str]], *, numbers: Sequence[int] = ()) -> None:
