@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from struct import Struct
 from typing import Any
 
 import msgspec
@@ -24,39 +23,12 @@ from serving.runtime.problems import RequestError, shown
 from serving.runtime.records import RECORDS, Rows, objects
 from serving.runtime.reply import OUTPUTS
 from serving.runtime.v2_any import Tail, any_request
+from serving.runtime.v2_forms import Forms
 from serving.runtime.v2_shapes import FloatRequest, Floats, MixedRequest, Output, Sized, SizedRequest
 
 _MATRIX_DIMENSIONS = 2
 ALL_OUTPUTS = frozenset(OUTPUTS)
-_MAX_FORMS, _MAX_FORM_BYTES = 64, 1024
 _TYPED_FLOATS = frozenset({"FP32", "FP64"})
-
-
-_INPUTS = b'"inputs"'
-_NOTHING = b"{"
-
-
-class _Identified(msgspec.Struct, forbid_unknown_fields=True):
-    id: str
-
-
-_identified = msgspec.json.Decoder(_Identified).decode
-
-
-def _parted(header: bytes) -> tuple[bytes, bytes]:
-    """What stands before the inputs - nothing, or the id, as tritonclient writes it - and the rest."""
-    at = header.find(_INPUTS)
-    return header[:at], header[at:]
-
-
-def _id_before(before: bytes) -> str | None:
-    """The id before the inputs, empty where nothing stands there; None where another thing does."""
-    if before == _NOTHING:
-        return ""
-    try:
-        return checked_id(_identified(before.rstrip(b", \t\r\n") + b"}").id) or None
-    except (msgspec.MsgspecError, ValueError, RequestError):
-        return None
 
 
 class V2Decoder:
@@ -71,9 +43,7 @@ class V2Decoder:
         "_forms",
         "_header",
         "_records",
-        "_row_bytes",
         "_rows",
-        "_unpack",
         "_width",
     )
 
@@ -81,9 +51,7 @@ class V2Decoder:
         self._columns = columns
         self._width = len(columns.names)
         self._rows, self._records = Rows(columns), RECORDS not in columns.index
-        row = Struct(f"<{self._width}f")
-        self._forms: dict[bytes, Parsed] = {}
-        self._row_bytes, self._unpack = row.size, row.unpack_from
+        self._forms = Forms(self._width)
         self._header = msgspec.json.Decoder(SizedRequest).decode
         floats, mixed = msgspec.json.Decoder(FloatRequest), msgspec.json.Decoder(MixedRequest)
         self._decoders: list[Callable[[bytes], Any]] = [floats.decode, mixed.decode]
@@ -108,15 +76,9 @@ class V2Decoder:
         Raises:
             RequestError: The body is no V2 request for this model; the message says why.
         """
+        if (known := self._forms.read(body, header_bytes)) is not None:
+            return known
         header = body[:header_bytes]
-        before, repeated = _parted(header)
-        form = self._forms.get(repeated)
-        if form is not None and len(body) == self._row_bytes + header_bytes:
-            request_id = _id_before(before)
-            if request_id is not None:
-                row = list(self._unpack(body, header_bytes))
-                checked = row if isfinite(sum(row)) else checked_row(row)
-                return Parsed(1, checked, request_id or None, outputs=form.outputs, binary=form.binary)
         raw = memoryview(body)[header_bytes:]
         try:
             request = self._header(header)
@@ -128,25 +90,8 @@ class V2Decoder:
         tensors = [_cut(tensor, tail) for tensor in request.inputs]
         tail.end()
         parsed = self.parsed(tensors, request)
-        if self._is_usual(request, header_bytes) and _id_before(before) == (request.id or ""):
-            self._learn(repeated, parsed)
+        self._forms.learn(header, request, parsed)
         return parsed
-
-    def _is_usual(self, request: SizedRequest, header_bytes: int) -> bool:
-        """Whether it was one row of the matrix, and its JSON will come again as it is."""
-        tensor = request.inputs[0]
-        return (
-            tensor.name == GRAPH_INPUT
-            and tensor.datatype == "FP32"
-            and tensor.shape == [1, self._width]
-            and header_bytes <= _MAX_FORM_BYTES
-            and len(request.inputs) == 1
-        )
-
-    def _learn(self, header: bytes, parsed: Parsed) -> None:
-        if len(self._forms) >= _MAX_FORMS:
-            self._forms.clear()
-        self._forms[header] = parsed
 
     def _carefully(self, header: bytes, raw: memoryview) -> Parsed:
         request = any_request(header, Tail(raw))

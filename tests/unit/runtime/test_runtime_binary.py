@@ -362,6 +362,18 @@ def test_what_stands_before_the_inputs_is_not_passed_over(app: App) -> None:
     assert post(app, {"id": "x" * 257, **usual}, ROW_RAW)[0] == 400
 
 
+def test_an_id_said_twice_is_read_alike_each_time(app: App) -> None:
+    def ask(first: str) -> Any:
+        head = json.dumps({"id": first, "inputs": [ROW], "parameters": {"binary_data_output": False}})
+        text = (head[:-1] + ', "id": "last"}').encode()
+        answers: list[Any] = []
+        asked = Asked(INFER, headers={LENGTH: str(len(text))})
+        app.answer(asked, text + ROW_RAW, lambda *answer: answers.append(answer), 0)
+        return json.loads(answers[0][2])["id"]
+
+    assert [ask("last"), ask("last"), ask("other")] == ["last"] * 3
+
+
 def test_what_is_remembered_of_headers_is_bounded(app: App) -> None:
     for at in range(200):
         header = {"inputs": [ROW], "parameters": {f"p{at}": 1}}
