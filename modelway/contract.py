@@ -14,6 +14,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
 
 
+def finding(error: Mapping[str, Any], whole: str = "the file") -> str:
+    """One of pydantic's errors for people: the key, and what is wrong with it.
+
+    Args:
+        error: An entry of `ValidationError.errors()`.
+        whole: What to name where the error is not about a key.
+    """
+    key = ".".join(str(part) for part in error["loc"]) or whole
+    return f"`{key}`: {error['msg'].lower()}"
+
+
 class Outcome(StrEnum):
     """What a gate can decide."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from modelway.contract import Frozen
+from modelway.contract import Frozen, finding
 from modelway.errors import ConfigError
 from modelway.home import Home
 from modelway.registry.governance import GovernancePolicy
@@ -87,15 +87,10 @@ def _validated(path: Path) -> StackSpec:
         raise ConfigError(f"{path} is not YAML: {error}", expected="a YAML mapping") from error
     except ValidationError as error:
         raise ConfigError(
-            f"{path}: {'; '.join(_finding(one) for one in error.errors())}",
+            f"{path}: {'; '.join(finding(one) for one in error.errors())}",
             expected="the keys of stacks.spec.StackSpec",
             remedy="compare with stacks/local.yaml",
         ) from error
-
-
-def _finding(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "the file"
-    return f"`{key}`: {error['msg'].lower()}"
 
 
 def _expanded(spec: StackSpec, home: Home, path: Path) -> StackSpec:

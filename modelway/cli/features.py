@@ -163,7 +163,7 @@ def _features(folder: Path | None) -> "FeatureStore":
 
 
 def _active() -> Any:
-    from stacks import active  # noqa: PLC0415 - ZenML, seconds; only after its home is set
+    from stacks import active  # noqa: PLC0415 - ZenML, seconds
 
     return active
 

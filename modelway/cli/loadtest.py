@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from modelway.cli.loadtest_options import activate, active_target, arm, bundle_options, service_options
+from modelway.cli.loadtest_options import active_target, arm, bundle_options, service_options
 from modelway.cli.output import emit
 from modelway.contract import Outcome, Verdict
 
@@ -47,14 +47,20 @@ def run(
     json_: bool = JSON,
 ) -> None:
     """Run one load test. Exit code 0: the promise held, 1: it was broken, 3: nothing can be said."""
-    given: dict[str, Any] = {
-        "profile": profile,
-        "rate_rps": rate_rps,
-        "duration_s": duration_s,
-        "users": users,
-    }
-    given |= {"rows_per_request": rows_per_request, "metrics_url": metrics_url}
-    _end(_run(service_options(use_case, url=url, rows=rows, slo=slo, out=out, **given)), json_)
+    options = service_options(
+        use_case,
+        rows=rows,
+        slo=slo,
+        out=out,
+        url=url,
+        profile=profile,
+        rate_rps=rate_rps,
+        duration_s=duration_s,
+        users=users,
+        rows_per_request=rows_per_request,
+        metrics_url=metrics_url,
+    )
+    _end(_run(options), json_)
 
 
 @app.command()
@@ -105,14 +111,19 @@ def soak(
     """Find saturation, hold a share of it, and say whether latency, errors or memory grow."""
     from loadtests.campaign import soak as hold  # noqa: PLC0415 - --help does without
 
-    given: dict[str, Any] = {
-        "rate_rps": rate_rps,
-        "duration_s": climb_s,
-        "users": users,
-        "metrics_url": metrics_url,
-    }
-    given |= {"rows_per_request": rows_per_request}
-    options = service_options(use_case, url=url, rows=rows, slo=slo, out=out, kind="soak", **given)
+    options = service_options(
+        use_case,
+        rows=rows,
+        slo=slo,
+        out=out,
+        url=url,
+        kind="soak",
+        rate_rps=rate_rps,
+        duration_s=climb_s,
+        users=users,
+        rows_per_request=rows_per_request,
+        metrics_url=metrics_url,
+    )
     _end_campaign(hold(options, share=share, duration_s=duration_s, told=_teller(json_)), json_)
 
 
@@ -133,8 +144,6 @@ def ci(
     from loadtests.served import gateway_for  # noqa: PLC0415 - as above
     from modelway.cli.serve import revision  # noqa: PLC0415 - as above
 
-    if bundle is None:
-        activate()
     chosen = revision(model, bundle)
     with gateway_for(chosen) as target:
         options = bundle_options(chosen, target, rows=rows, slo=slo, out=out, duration_s=duration_s)

@@ -52,7 +52,6 @@ def service_options(
         NotFoundError: There is no snapshot to take rows from, and no `rows` were given.
         ConfigError: A value makes no sense.
     """
-    activate()
     from loadtests.options import make_options, read_slo  # noqa: PLC0415 - --help does without
     from loadtests.served import server_pids  # noqa: PLC0415 - as above
     from modelway.usecase import load_use_case  # noqa: PLC0415 - as above
@@ -116,17 +115,9 @@ def _promise(case: "UseCase", gateway: "LocalTarget | None") -> Slo:
         return case.slo
 
 
-def activate() -> None:
-    """Make ZenML and Prefect use this home."""
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
-
-
 def active_target() -> "LocalTarget":
     """The active stack's gateway, be it running or not."""
-    activate()
-    from stacks.active import local_gateway  # noqa: PLC0415 - ZenML, after the home is active
+    from stacks.active import local_gateway  # noqa: PLC0415 - ZenML, a second
 
     return local_gateway()
 

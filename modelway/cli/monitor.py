@@ -36,7 +36,7 @@ def run(
     json_: bool = JSON,
 ) -> None:
     """Look at the champion of the active stack, and write the page. Changes nothing."""
-    from stacks.active import snapshot_store  # noqa: PLC0415 - ZenML, after the home is active
+    from stacks.active import snapshot_store  # noqa: PLC0415 - ZenML, a second
     from stacks.watch import page_of, watch  # noqa: PLC0415 - as above
 
     snapshot = snapshot_store().latest(use_case)

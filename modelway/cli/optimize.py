@@ -242,10 +242,7 @@ def _bundle(model: str | None, folder: Path | None, verify_key: Path | None) -> 
 
 
 def _registered(model: str) -> "Bundle":
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
-    from modelway.cli.naming import parsed  # noqa: PLC0415 - as above
+    from modelway.cli.naming import parsed  # noqa: PLC0415 - --help does without
     from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds that --bundle need not pay
 
     return registry().bundle(*parsed(model))

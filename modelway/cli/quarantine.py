@@ -84,6 +84,6 @@ def opened(store: str | None) -> "FolderSnapshotStore":
         from modelway.data.snapshot import FolderSnapshotStore  # noqa: PLC0415 - polars, 100 ms
 
         return FolderSnapshotStore(store)
-    from stacks import active  # noqa: PLC0415 - ZenML, seconds; only after its home is set
+    from stacks import active  # noqa: PLC0415 - ZenML, seconds
 
     return active.snapshot_store()

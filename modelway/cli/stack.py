@@ -24,7 +24,7 @@ def apply(
     from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
 
     home = activate_home()
-    from stacks.apply import apply as apply_stack  # noqa: PLC0415 - ZenML, after the home is active
+    from stacks.apply import apply as apply_stack  # noqa: PLC0415 - ZenML, a second
     from stacks.spec import stack_names  # noqa: PLC0415 - as above
 
     changes = [change for name in names or stack_names() for change in apply_stack(name, home)]
@@ -37,7 +37,7 @@ def list_(json_: bool = JSON) -> None:
     from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
 
     home = activate_home()
-    from stacks.apply import applied_stacks  # noqa: PLC0415 - ZenML, after the home is active
+    from stacks.apply import applied_stacks  # noqa: PLC0415 - ZenML, a second
     from stacks.spec import read_stack, stack_names  # noqa: PLC0415 - as above
 
     applied = applied_stacks()
@@ -74,10 +74,7 @@ def show(name: str, json_: bool = JSON) -> None:
 @app.command()
 def use(name: str) -> None:
     """Switch to a stack; the same as `zenml stack set NAME`."""
-    from stacks.environment import activate_home  # noqa: PLC0415 - --help does without
-
-    activate_home()
-    from stacks.apply import activate  # noqa: PLC0415 - ZenML, after the home is active
+    from stacks.apply import activate  # noqa: PLC0415 - ZenML, a second
 
     activate(name)
     typer.echo(f"active stack: {name}")

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
-from modelway.contract import Frozen
+from modelway.contract import Frozen, finding
 from modelway.errors import ConfigError
 from serving.kserve.spec import Mode, Scaling, Service
 
@@ -44,10 +44,8 @@ class KServeSettings(Frozen):
         try:
             return cls.model_validate(dict(configuration))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise ConfigError(
-                f"model deployer `kserve`: `{place}`: {first['msg'].lower()}",
+                f"model deployer `kserve`: {finding(error.errors()[0], whole='')}",
                 expected=f"of: {', '.join(cls.model_fields)}",
                 remedy="correct the stack file, then `modelway stack apply`",
             ) from error

@@ -20,7 +20,7 @@ from time import monotonic
 import yaml
 from pydantic import AwareDatetime, Field, ValidationError
 
-from modelway.contract import Frozen
+from modelway.contract import Frozen, finding
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.exposition import Family
 from serving.runtime.journal import journal
@@ -60,10 +60,8 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no YAML", expected="`keys:` and a list below it") from error
     except ValidationError as error:
-        where = error.errors()[0]
-        key = ".".join(str(part) for part in where["loc"]) or "the file"
         raise ConfigError(
-            f"{path}: `{key}`: {where['msg'].lower()}",
+            f"{path}: {finding(error.errors()[0])}",
             expected="`keys:` and a list of name, sha256, and perhaps expires and models",
             remedy="make entries with `python -m serving.runtime.keys new NAME`",
         ) from error

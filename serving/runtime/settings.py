@@ -6,7 +6,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from modelway.contract import Frozen
+from modelway.contract import Frozen, finding
 from modelway.errors import ConfigError
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -102,10 +102,8 @@ def read_settings(path: Path) -> Settings:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no YAML: {error}", expected="a YAML mapping") from error
     except ValidationError as error:
-        where = error.errors()[0]
-        key = ".".join(str(part) for part in where["loc"]) or "the file"
         raise ConfigError(
-            f"{path}: `{key}`: {where['msg'].lower()}",
+            f"{path}: {finding(error.errors()[0])}",
             expected="the keys of serving.runtime.settings.Settings",
             remedy="see docs/reference/configuration.md",
         ) from error
