@@ -79,7 +79,7 @@ class Benchmark:
                 stack, self.settings, "logged", lambda port: who.ours(self._bundle, port, *log), matrix()
             )
             plain = self._contender(server, matrix(), "Modelway, matrix")
-            limit = self._noop(stack, "transport", "our transport doing nothing")
+            limit = self._noop(stack, "noop", "our transport doing nothing")
             others = [
                 limit,
                 self._noop(stack, "granian", "Granian doing nothing, asyncio"),
@@ -139,7 +139,7 @@ class Benchmark:
         """The tail at half of saturation; a server that does nothing shows what the machine adds."""
         pace = self._pace(HALF * saturation_rps)
         with ExitStack() as stack:
-            limit = self._noop(stack, "transport", "").server
+            limit = self._noop(stack, "noop", "").server
             pair = [(server, matrix()), (limit, nothing())]
             ours, idle = side_by_side(pair, pace, self.settings.rounds)
         self.notes["half_of_saturation"] = {

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measuring.calls import Call, grpc, matrix, own_json
-from measuring.cores import python
 from measuring.servers import ROOT
 
 SCRIPTS = ROOT / "benchmarks" / "peers"
@@ -77,8 +76,8 @@ def serves_grpc() -> bool:
 
 
 def noop(port: int, kind: str) -> list[str]:
-    """What starts a server that does nothing: `granian` as published, or our `transport`."""
-    return [*python(), str(SCRIPTS / "noop_server.py"), str(port), kind]
+    """What starts a server that does nothing: `granian` as published, or `noop`, our transport."""
+    return [str(interpreter(kind)), "-P", str(SCRIPTS / f"{kind}_server.py"), str(port)]
 
 
 def interpreter(program: str) -> Path:

@@ -1,35 +1,20 @@
-"""Servers that read a request and answer a constant: ours without decoding, model and metrics.
+"""Our server without decoding, model and metrics: reads a request and answers a constant.
 
-`python noop_server.py PORT granian|transport`
+`python noop_server.py PORT`
 """
 
-import asyncio
 import sys
 import threading
+from functools import partial
 from typing import Any
 
+from serving.runtime.http1.wire import Http1
+from serving.runtime.net.server import Server
+from serving.runtime.port import listen
+from serving.runtime.transport import FixedHeaders
+
 OK = b'{"ok":true}'
-HEADERS = [("content-type", "application/json")]
-
-
-def granian(port: int) -> None:
-    """Granian as published, RSGI on asyncio: reads the body and answers a constant."""
-    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 - as above
-    from granian.server.embed import Server  # noqa: PLC0415 - as above
-
-    async def application(_scope: Any, protocol: Any) -> None:
-        await protocol()
-        protocol.response_bytes(200, HEADERS, OK)
-
-    server = Server(
-        application,
-        port=port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_enabled=False,
-    )
-    asyncio.run(server.serve())
+HEADERS = FixedHeaders([("content-type", "application/json")])
 
 
 class Constant:
@@ -44,21 +29,18 @@ class Constant:
         """Answer the constant."""
         respond(200, HEADERS, OK)
 
-    def refuse(self, status: int, message: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    def refuse(self, status: int, message: str) -> tuple[int, FixedHeaders, bytes]:
         """Say why not."""
         return status, HEADERS, message.encode()
 
 
-def transport(port: int) -> None:
+def main(port: int) -> None:
     """Our own transport, answering a constant: what decoding, model and metrics are added to."""
-    from serving.runtime.port import listen  # noqa: PLC0415 - as above
-    from serving.runtime.transport import Transport  # noqa: PLC0415 - as above
-
-    Transport(listen("127.0.0.1", port), Constant()).start()
+    server = Server()
+    server.listen(listen("127.0.0.1", port), partial(Http1, Constant(), None))
+    server.start()
     threading.Event().wait()
 
 
-SERVERS = {"granian": granian, "transport": transport}
-
 if __name__ == "__main__":
-    SERVERS[sys.argv[2]](int(sys.argv[1]))
+    main(int(sys.argv[1]))

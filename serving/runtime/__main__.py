@@ -8,20 +8,24 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.app import App
 from serving.runtime.front import front_of
+from serving.runtime.http1.wire import Http1
 from serving.runtime.journal import journal
 from serving.runtime.link import Report, WorkerLink
+from serving.runtime.net.server import Server
 from serving.runtime.opening import Opening
 from serving.runtime.port import listen
 from serving.runtime.repository import REVISION, Folder, OneBundle, Repository
 from serving.runtime.served import Served
 from serving.runtime.settings import Settings, read_settings
-from serving.runtime.transport import Door, Transport
+from serving.runtime.tls import server_context
+from serving.runtime.transport import Door
 from serving.runtime.workers import Supervisor, worker_command
 
 if TYPE_CHECKING:
@@ -130,11 +134,13 @@ def serve(options: argparse.Namespace) -> None:
     app = App(models, settings, repository)
     documents = None if link is None else link.documents(models[0].revision)
     door = front_of(app, settings, app.sources, documents)
-    transport = Transport(sock, app, door=door, tls=settings.tls, shared=link is not None)
+    server = Server()
+    tls = server_context(settings.tls, "http/1.1")
+    server.listen(sock, partial(Http1, app, door), tls=tls, shared=link is not None)
     grpc = _grpc(app, door, settings, options.host)
     _settle()
     app.ready = True
-    transport.start()
+    server.start()
     ports = {}
     if grpc is not None:
         grpc.start()
@@ -145,7 +151,7 @@ def serve(options: argparse.Namespace) -> None:
         identity = _identity(models)
         link.start(lambda: Report(app.ready, identity, app.families()))
     os.read(stopped, 1)
-    _drain(app, transport, grpc, options)
+    _drain(app, server, grpc, options)
     if door is not None:
         door.close()
 
@@ -194,12 +200,12 @@ def _grpc(app: App, door: Door | None, settings: Settings, host: str) -> "GrpcSe
     return GrpcServer(app, (host, settings.grpc_port), door=door, tls=settings.tls)
 
 
-def _drain(app: App, transport: Transport, grpc: "GrpcServer | None", options: argparse.Namespace) -> None:
+def _drain(app: App, server: Server, grpc: "GrpcServer | None", options: argparse.Namespace) -> None:
     journal("draining", revision=options.revision)
     app.ready = False
     time.sleep(options.drain_s)  # so that probes see it before connections are refused
     finished = grpc is None or grpc.stop(_IN_FLIGHT_WAIT_S)
-    finished = transport.stop(_IN_FLIGHT_WAIT_S) and finished
+    finished = server.stop(_IN_FLIGHT_WAIT_S) and finished
     app.close()
     journal("stopped", revision=options.revision, in_flight_finished=finished, **app.totals())
 

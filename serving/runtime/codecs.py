@@ -10,7 +10,7 @@ from serving.runtime.notes import noted_v2
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.problems import RequestError, shown
 from serving.runtime.reply import V2Reply, error_body, v1_body
-from serving.runtime.transport import Head, Headers
+from serving.runtime.transport import FixedHeaders, Head, Headers
 from serving.runtime.v1 import V1Decoder
 from serving.runtime.v2 import ALL_OUTPUTS, V2Decoder
 
@@ -20,7 +20,7 @@ HEADER_LENGTH = "inference-header-content-length"
 
 def headers_of(revision: str, content_type: str = "application/json") -> Headers:
     """What every answer of a revision carries."""
-    return [("content-type", content_type), ("x-revision", revision)]
+    return FixedHeaders([("content-type", content_type), ("x-revision", revision)])
 
 
 class V2Json:
@@ -91,7 +91,8 @@ class V2Json:
 
 
 def _binary_headers(revision: str, header_bytes: int) -> Headers:
-    return [*headers_of(revision, "application/octet-stream"), (HEADER_LENGTH, str(header_bytes))]
+    headers = headers_of(revision, "application/octet-stream")
+    return FixedHeaders([*headers, (HEADER_LENGTH, str(header_bytes))])
 
 
 def _header_bytes(head: Head, body: bytes) -> int | None:

@@ -49,7 +49,7 @@ def test_the_serving_extra_carries_no_training_stack(image: Path) -> None:
     listed = json.loads(run(image / "venv" / "bin" / "pip", "list", "--format", "json"))
     installed = {package["name"].lower() for package in listed}
 
-    assert {"granian", "onnxruntime", "pyarrow", "modelway"} <= installed
+    assert {"httptools", "onnxruntime", "pyarrow", "modelway"} <= installed
     assert installed.isdisjoint(TRAINING_SIDE)
 
 

@@ -52,7 +52,7 @@ def test_everything_the_extra_names_is_in_it_at_the_version_that_is_installed(co
     asked = [Requirement(line) for line in requires("modelway") or []]
     wanted = {r.name for r in asked if r.marker is None or r.marker.evaluate({"extra": "serving"})}
 
-    assert {"granian", "onnxruntime", "pydantic"} <= wanted
+    assert {"httptools", "onnxruntime", "pydantic"} <= wanted
     for name in wanted:
         assert found[canonicalize_name(name)] == version(name)
     assert "zenml" not in found

@@ -1,0 +1,1 @@
+"""Sockets: one thread, one poller, plain non-blocking calls. Protocols are wired on top."""
