@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -11,10 +11,19 @@ from modelway.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
     from modelway.contract import Verdict
-    from modelway.data.profile import Roles
+    from modelway.data.profile import Profile, Roles
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Write a new use case, or check one.")
 
+_KINDS = {
+    "float": "numbers",
+    "int": "whole",
+    "bool": "yes/no",
+    "string": "category",
+    "timestamp": "times",
+    "text": "not used",
+}
+"""Kind of a column -> what to call it."""
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 
 
@@ -36,8 +45,12 @@ def new(
     csv: Path | None = typer.Option(
         None, help="Your table: CSV or Parquet. Without one, a made-up example is written."
     ),
-    key: str | None = typer.Option(None, help="Column that names the row's subject, different in every row."),
+    key: list[str] | None = typer.Option(
+        None, help="Column that names the row's subject, different in every row; several together may."
+    ),
+    number_rows: bool = typer.Option(False, "--number-rows", help="No column is a key: number the rows."),
     time: str | None = typer.Option(None, help="Column with the moment at which the row became known."),
+    no_time: bool = typer.Option(False, "--no-time", help="No column says when: hold rows out at random."),
     label: str | None = typer.Option(None, help="Column to predict."),
     positive: str | None = typer.Option(None, help="The label's value that counts as 1."),
     label_known: str | None = typer.Option(
@@ -50,6 +63,7 @@ def new(
     from modelway.data.profile import look  # noqa: PLC0415 - polars, 100 ms
     from modelway.data.scaffold import (  # noqa: PLC0415 - as above
         Project,
+        as_of,
         install_command,
         require_free,
         require_name,
@@ -59,12 +73,28 @@ def new(
     require_name(name)
     target = (folder or Path(name)).resolve()
     require_free(target)
-    wanted = (key, time, label, positive, label_known, time_format)
-    source, roles = (csv, _roles(*wanted)) if csv else _example(target)
+    given = _Given(tuple(key or ()), number_rows, time, no_time, label, positive, label_known, time_format)
+    source, roles = (csv, given.roles()) if csv else _example(target)
     profile = look(source, roles)
     scaffold(Project(name, target, source.resolve(), profile, made_up=csv is None))
-    print(f"wrote {target}: {profile.rows:,} rows, {len(profile.others)} columns looked at\n\nnext:")
-    print(f"  {install_command(target)}\n  modelway usecase check {name}\n  modelway train {name}")
+    _tell(profile, target)
+    print(f"\nnext:\n  {install_command(target)}\n  modelway usecase check {name}")
+    print(f"  modelway train {name} --as-of {as_of(profile)}")
+
+
+def _tell(profile: "Profile", target: Path) -> None:
+    """Say what was made of the table, so that a wrong guess is seen before training."""
+    print(f"wrote {target}")
+    hits = f"{profile.positives:,} have {profile.label.source} = {profile.positive}"
+    print(f"  rows      {profile.rows:,}, of which {hits}")
+    for each in profile.set_aside:
+        print(f"  set aside {each}")
+    form = profile.form
+    print(f"  written   {form.encoding}, columns parted by {form.separator!r}, decimal {form.decimal!r}")
+    print(f"  times     {'dealt out: the table has none' if form.dealt else profile.time_format}")
+    for kind, what in _KINDS.items():
+        if names := [column.source for column in profile.others if column.kind == kind]:
+            print(f"  {what:9} {', '.join(names)}")
 
 
 @app.command()
@@ -103,24 +133,47 @@ def _verdict(name: str, source: str | None, *, data_only: bool) -> "Verdict":
     return verdict & try_round_trip(use_case, source)
 
 
-def _roles(
-    key: str | None,
-    time: str | None,
-    label: str | None,
-    positive: str | None,
-    label_known: str | None,
-    time_format: str | None,
-) -> "Roles":
-    from modelway.data.profile import Roles  # noqa: PLC0415 - polars, 100 ms
+class _Given(NamedTuple):
+    """What was said about the columns of a table."""
 
-    return Roles(
-        key=_needed("key", key),
-        time=_needed("time", time),
-        label=_needed("label", label),
-        positive=positive,
-        label_known=label_known,
-        time_format=time_format,
-    )
+    key: tuple[str, ...]
+    number_rows: bool
+    time: str | None
+    no_time: bool
+    label: str | None
+    positive: str | None
+    label_known: str | None
+    time_format: str | None
+
+    def roles(self) -> "Roles":
+        """Which column plays which part.
+
+        Raises:
+            ConfigError: One was not named, or named and denied.
+        """
+        from modelway.data.profile import Roles  # noqa: PLC0415 - polars, 100 ms
+
+        _one_of("key", "number-rows", self.key, denied=self.number_rows)
+        _one_of("time", "no-time", self.time, denied=self.no_time)
+        return Roles(
+            key=self.key,
+            time=self.time,
+            label=_needed("label", self.label),
+            positive=self.positive,
+            label_known=self.label_known,
+            time_format=self.time_format,
+        )
+
+
+def _one_of(option: str, instead: str, value: object, *, denied: bool) -> None:
+    if denied and value:
+        raise ConfigError(f"--{option} and --{instead}", expected="one of the two", remedy="leave one out")
+    if not denied and not value:
+        raise ConfigError(
+            f"--csv without --{option}",
+            expected="the columns that are the key, the time and the label",
+            remedy=f"add --{option} COLUMN, as the file's header writes it; --{instead} if there is none",
+        )
 
 
 def _example(target: Path) -> "tuple[Path, Roles]":

@@ -9,7 +9,7 @@ from modelway.data.profile import Roles
 from modelway.data.storage import storage_errors
 
 EXAMPLE_ROWS = 1_200
-EXAMPLE_ROLES = Roles(key="order_id", time="ordered_on", label="returned")
+EXAMPLE_ROLES = Roles(key=("order_id",), time="ordered_on", label="returned")
 _HEADER = ("order_id", "ordered_on", "price_usd", "items", "gift", "channel", "returned")
 _FIRST_ORDER = datetime(2024, 1, 1, tzinfo=UTC)
 _HOURS_APART = 7

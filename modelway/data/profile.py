@@ -1,42 +1,28 @@
 """Look at a stranger's table and say what each column seems to be."""
 
-import keyword
-import re
-import unicodedata
+import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
 from modelway.contract import Frozen
-from modelway.data.reading import read_table
-from modelway.data.typed import moment
+from modelway.data.column_kinds import (
+    MAX_TIMELESS_SHARE,
+    TIME_FORMATS,
+    YES,
+    Kind,
+    decimal_mark,
+    identifiers,
+    kind_of,
+    moments,
+    time_format,
+)
+from modelway.data.table_form import DEALT_TIME, MADE_KEY, TableForm
 from modelway.errors import ConfigError
 
-Kind = Literal["int", "float", "bool", "string", "timestamp", "text"]
-MAX_CATEGORIES = 200
-"""A text column with more different values than this is free text, of no use as a category."""
-TIME_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M:%S",
-    "%d-%b-%Y",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-)
 _CLASSES = 2
-_TAKEN = {"event_time", "known_at", "label", "label_known_at", "label_matured_at", "probability", "decision"}
-_YES = ("1", "true", "t", "yes", "y", "1.0")
-_NO = ("0", "false", "f", "no", "n", "0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +41,14 @@ class Profile:
     """A table, looked at as a classification problem."""
 
     rows: int
+    positives: int
+    """Rows whose label counts as 1."""
     months: int
     """How much time the rows span, rounded up."""
+    newest: datetime
+    """The last moment in it: of a row, or of a label that became known."""
     time_format: str
+    form: TableForm
     key: Found
     time: Found
     label: Found
@@ -65,15 +56,17 @@ class Profile:
     """The raw label value that counts as 1."""
     label_known: Found | None
     others: tuple[Found, ...]
+    set_aside: tuple[str, ...]
+    """What the contract will keep out, in words: repeated rows, rows without a time."""
 
 
 class Roles(Frozen):
     """Which raw column plays which part."""
 
-    key: str
-    """Names the row's subject; another value in every row."""
-    time: str
-    """The moment at which the row became known."""
+    key: tuple[str, ...]
+    """Together they name the row's subject, different in every row; none: the row's number does."""
+    time: str | None
+    """The moment at which the row became known; None: the table does not say."""
     label: str
     positive: str | None = None
     """The label's value that counts as 1; found out for 0/1, yes/no, true/false."""
@@ -82,9 +75,23 @@ class Roles(Frozen):
     time_format: str | None = None
     """How times are written; found out when only one of `TIME_FORMATS` fits."""
 
+    @property
+    def key_column(self) -> str:
+        """The raw column that is the key."""
+        return self.key[0] if len(self.key) == 1 else MADE_KEY
+
+    @property
+    def time_column(self) -> str:
+        """The raw column that is the time."""
+        return self.time or DEALT_TIME
+
+    def named(self) -> list[str]:
+        """Columns that the table must have."""
+        return [name for name in (*self.key, self.time, self.label, self.label_known) if name]
+
 
 def look(source: Path, roles: Roles) -> Profile:
-    """Read the whole table and say what its columns are.
+    """Read the whole table and say what its columns are, and how it is written.
 
     Args:
         source: CSV or Parquet, or a folder of them.
@@ -94,24 +101,74 @@ def look(source: Path, roles: Roles) -> Profile:
         ConfigError: A named column is missing or is not what it is named for.
         SourceError: The file is missing, empty or unreadable.
     """
-    table = pl.concat(list(read_table(str(source))))
-    special = {roles.key, roles.time, roles.label, roles.label_known}
-    _require_columns(table, [name for name in special if name])
-    _require_key(table[roles.key])
-    written = roles.time_format or _time_format(table[roles.time])
-    names = _names(table.columns)
-    label = table[roles.label]
-    return Profile(
-        rows=table.height,
-        months=_months(table[roles.time], written),
-        time_format=written,
-        key=Found(roles.key, names[roles.key], "string", nullable=False),
-        time=Found(roles.time, names[roles.time], "timestamp", nullable=False),
-        label=Found(roles.label, names[roles.label], "bool", nullable=bool(label.null_count())),
-        positive=_positive(label, roles.positive),
-        label_known=_known(table, roles.label_known, names, written),
-        others=tuple(_found(table[c], names[c], written) for c in table.columns if c not in special),
-    )
+    form = _form(str(source), roles)
+    table = pl.concat(list(form.read(str(source))))
+    distinct = table if form.numbered else table.unique(maintain_order=True)
+    _require_key(distinct[roles.key_column], roles)
+    named = {roles.key_column, roles.time_column, roles.label, roles.label_known}
+    others = [column for column in table.columns if column not in named]
+    decimal = decimal_mark(table[c] for c in others if table.schema[c] == pl.String)
+    seen = _Look(table, form.model_copy(update={"decimal": decimal}), roles)
+    return seen.profile(others, repeats=table.height - distinct.height)
+
+
+class _Look:
+    """A table, its form and its roles, while it is looked at."""
+
+    def __init__(self, table: pl.DataFrame, form: TableForm, roles: Roles) -> None:
+        self._table, self._form, self._roles = table, form, roles
+        times = table[roles.time_column]
+        self._written = roles.time_format or (time_format(times) if roles.time else TIME_FORMATS[0])
+        self._times = moments(times, self._written)
+        self._names = identifiers(table.columns)
+
+    def profile(self, others: list[str], *, repeats: int) -> Profile:
+        roles, label = self._roles, self._table[self._roles.label]
+        positive = _positive(label, roles.positive)
+        return Profile(
+            rows=self._table.height,
+            positives=int((label.cast(pl.String).str.strip_chars() == positive).sum()),
+            months=_months(self._times, roles.time_column, self._written),
+            newest=self._newest(),
+            time_format=self._written,
+            form=self._form,
+            key=self._found(roles.key_column, "string", nullable=False),
+            time=self._found(roles.time_column, "timestamp", nullable=False),
+            label=self._found(roles.label, "bool", nullable=bool(label.null_count())),
+            positive=positive,
+            label_known=self._found(roles.label_known, "timestamp") if roles.label_known else None,
+            others=tuple(
+                self._found(c, kind_of(self._table[c], self._written, self._form.decimal)) for c in others
+            ),
+            set_aside=_set_aside(repeats, self._times.null_count()),
+        )
+
+    def _found(self, column: str, kind: Kind, *, nullable: bool = True) -> Found:
+        return Found(column, self._names[column], kind, nullable=nullable)
+
+    def _newest(self) -> datetime:
+        clocks = [self._times]
+        if self._roles.label_known:
+            clocks.append(self._known(self._table[self._roles.label_known]))
+        return max(clock.max() for clock in clocks)  # type: ignore[type-var, return-value]  # of datetime columns
+
+    def _known(self, column: pl.Series) -> pl.Series:
+        found = moments(column, self._written)
+        if found.null_count() == column.len():
+            raise ConfigError(
+                f"{column.name} holds no time written as {self._written}",
+                expected="when the label became known, written like --time",
+                remedy="name another column with --label-known",
+            )
+        return found
+
+
+def _form(source: str, roles: Roles) -> TableForm:
+    plain = TableForm.sniffed(source)
+    _require_columns(next(plain.read(source)), roles.named())
+    dealt = roles.time is None
+    key = roles.key if dealt or len(roles.key) > 1 else ()
+    return plain.model_copy(update={"key": key, "numbered": not roles.key, "dealt": dealt})
 
 
 def _require_columns(table: pl.DataFrame, wanted: list[str]) -> None:
@@ -124,115 +181,43 @@ def _require_columns(table: pl.DataFrame, wanted: list[str]) -> None:
         )
 
 
-def _require_key(key: pl.Series) -> None:
-    repeated = key.len() - key.n_unique()
+def _require_key(key: pl.Series, roles: Roles) -> None:
+    repeated, named = key.len() - key.n_unique(), " and ".join(roles.key)
     if repeated or key.null_count():
         raise ConfigError(
-            f"{key.name} repeats in {repeated:,} rows and is empty in {key.null_count():,}",
+            f"{named} repeats in {repeated:,} rows and is empty in {key.null_count():,}",
             expected="a key: another value in every row",
-            remedy="name another column with --key, or number the rows",
+            remedy="give --key again for a second column that tells the rows apart, such as the time; "
+            "or say --number-rows",
         )
 
 
-def _time_format(times: pl.Series) -> str:
-    """The one format that fits every time. Typed columns need none."""
-    if times.dtype != pl.String:
-        return TIME_FORMATS[0]
-    fitting = [f for f in TIME_FORMATS if not _moments(times, f).null_count()]
-    if len(fitting) == 1:
-        return fitting[0]
-    examples = ", ".join(times.drop_nulls().unique(maintain_order=True).head(3))
-    raise ConfigError(
-        f"{len(fitting) or 'no'} known time formats fit every row of {times.name}, such as {examples}",
-        expected="a time in every row, all written alike",
-        remedy="say --time-format, e.g. '%d/%m/%Y' (strptime's words)",
-    )
-
-
-def _moments(times: pl.Series, time_format: str) -> pl.Series:
-    if times.dtype != pl.String:
-        return times.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return times.to_frame("at").select(moment(pl.col("at").str.strip_chars(), time_format))["at"]
-
-
-def _months(times: pl.Series, time_format: str) -> int:
-    moments = _moments(times, time_format)
-    if moments.null_count():
+def _months(times: pl.Series, column: str, written: str) -> int:
+    if times.null_count() > MAX_TIMELESS_SHARE * times.len():
         raise ConfigError(
-            f"{moments.null_count():,} rows of {times.name} hold no time written as {time_format}",
+            f"{times.null_count():,} rows of {column} hold no time written as {written}",
             expected="a time in every row",
             remedy="say another --time-format, or drop those rows",
         )
-    years, months = moments.dt.year(), moments.dt.month()
-    numbered = years.cast(pl.Int64) * 12 + months
+    numbered = times.dt.year().cast(pl.Int64) * 12 + times.dt.month()
     return int(numbered.max() or 0) - int(numbered.min() or 0) + 1  # type: ignore[arg-type]  # of an int column
 
 
 def _positive(label: pl.Series, positive: str | None) -> str:
-    values = label.cast(pl.String).drop_nulls().unique().sort().to_list()
+    values = label.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
     if positive is not None:
         wanted = [positive]
     else:
-        wanted = [v for v in values if v.lower() in _YES] if len(values) == _CLASSES else []
+        wanted = [v for v in values if v.lower() in YES] if len(values) == _CLASSES else []
     if len(wanted) == 1 and wanted[0] in values and len(values) >= _CLASSES:
         return str(wanted[0])
     raise ConfigError(
         f"{label.name} has the values {', '.join(values[:8])}{' …' if len(values) > 8 else ''}",  # noqa: PLR2004
         expected="two values, one of them 1, yes or true; or one named by --positive",
-        remedy="say which value is to be predicted with --positive",
+        remedy=f"say which one is to be predicted, e.g. --positive {shlex.quote(next(iter(values), '1'))}",
     )
 
 
-def _known(table: pl.DataFrame, column: str | None, names: dict[str, str], written: str) -> Found | None:
-    if column is None:
-        return None
-    if table[column].dtype == pl.String and _moments(table[column], written).null_count() == table.height:
-        raise ConfigError(
-            f"{column} holds no time written as {written}",
-            expected="when the label became known, written like --time",
-            remedy="name another column with --label-known",
-        )
-    return Found(column, names[column], "timestamp", nullable=True)
-
-
-def _found(values: pl.Series, name: str, time_format: str) -> Found:
-    return Found(values.name, name, _kind(values, time_format), nullable=True)
-
-
-def _kind(values: pl.Series, time_format: str) -> Kind:
-    if values.dtype != pl.String:
-        return _kind_of_type(values)
-    text = values.str.strip_chars().replace("", None).drop_nulls()
-    if text.is_empty():
-        return "text"
-    if set(text.unique().str.to_lowercase()) <= {*_YES, *_NO} - {"1.0", "0.0"}:
-        return "bool"
-    if not text.cast(pl.Float64, strict=False).null_count():
-        return "int" if not text.cast(pl.Int64, strict=False).null_count() else "float"
-    if not _moments(text, time_format).null_count():
-        return "timestamp"
-    return "string" if text.n_unique() <= MAX_CATEGORIES else "text"
-
-
-def _kind_of_type(values: pl.Series) -> Kind:
-    kind = values.dtype
-    if kind == pl.Boolean:
-        return "bool"
-    if kind.is_integer():
-        return "int"
-    if kind.is_numeric():
-        return "float"
-    return "timestamp" if kind.is_temporal() else "text"
-
-
-def _names(columns: list[str]) -> dict[str, str]:
-    """An identifier for each column: lower case, no keyword, none of the platform's names, all different."""
-    names: dict[str, str] = {}
-    for column in columns:
-        plain = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode().lower()
-        name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "column"
-        name = f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
-        while name in _TAKEN or name in names.values():
-            name += "_value"
-        names[column] = name
-    return names
+def _set_aside(repeats: int, timeless: int) -> tuple[str, ...]:
+    found = ((repeats, "repeat another row word for word"), (timeless, "have no time that can be read"))
+    return tuple(f"{count:,} rows {what}" for count, what in found if count)

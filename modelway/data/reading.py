@@ -12,16 +12,28 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from string import Template
 from typing import Protocol
 
 import polars as pl
 
+from modelway.contract import Frozen
 from modelway.errors import ContractError, SourceError
 
 CHUNK_ROWS = 250_000
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+
+
+class Dialect(Frozen):
+    """How a CSV file is written."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+
+
+PLAIN = Dialect()
 
 
 class Connector(Protocol):
@@ -36,13 +48,16 @@ class Connector(Protocol):
         """
 
 
-def read_table(source: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+def read_table(
+    source: str, columns: Sequence[str] = (), *, dialect: Dialect = PLAIN
+) -> Iterator[pl.DataFrame]:
     """Yield the source in chunks; CSV cells stay the text they are.
 
     Args:
         source: An address as the module's table says: a file ending in one of `SUFFIXES`, a folder of such
             files (read in name order), a URL, a database, a Delta table.
         columns: Columns to read, in this order; none means all of the first file's.
+        dialect: How CSV files of this machine are written; from elsewhere they come plain.
 
     Yields:
         Frames of at most `CHUNK_ROWS` rows, at least one row in all.
@@ -52,7 +67,13 @@ def read_table(source: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFram
         ContractError: A column is missing.
     """
     rows = 0
-    for chunk in connector_for(source)(expanded(source), columns):
+    read = connector_for(source)
+    chunks = (
+        read_files(expanded(source), columns, dialect)
+        if read is read_files
+        else read(expanded(source), columns)
+    )
+    for chunk in chunks:
         rows += chunk.height
         if chunk.height:
             yield chunk
@@ -96,10 +117,10 @@ def expanded(source: str) -> str:
         ) from error
 
 
-def read_files(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def read_files(address: str, columns: Sequence[str], dialect: Dialect = PLAIN) -> Iterator[pl.DataFrame]:
     """A file or folder of this machine; see `Connector`."""
     for path in table_files(address.removeprefix("file://")):
-        yield from read_file(path, columns)
+        yield from read_file(path, columns, dialect)
 
 
 def table_files(source: str) -> list[Path]:
@@ -125,12 +146,12 @@ def _readable(path: Path) -> bool:
     return path.name.endswith(SUFFIXES)
 
 
-def read_file(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def read_file(path: Path, columns: Sequence[str], dialect: Dialect = PLAIN) -> Iterator[pl.DataFrame]:
     """One CSV or Parquet file in chunks; see `Connector`."""
     try:
-        table = _scan(path)
+        table = _scan(path, dialect)
         present = table.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as cause:
+    except (pl.exceptions.PolarsError, OSError, ValueError) as cause:
         raise _unreadable(path, cause) from cause
     require_columns(path.name, columns, present)
     try:
@@ -155,15 +176,17 @@ def require_columns(name: str, columns: Sequence[str], present: Sequence[str]) -
         )
 
 
-def _scan(path: Path) -> pl.LazyFrame:
+def _scan(path: Path, dialect: Dialect) -> pl.LazyFrame:
     if path.suffix == ".parquet":
         return pl.scan_parquet(path)
-    return pl.scan_csv(path, infer_schema=False)
+    # polars reads UTF-8 alone; anything else is turned into it first, whole
+    utf8 = path if dialect.encoding == "utf-8" else BytesIO(path.read_text(dialect.encoding).encode())
+    return pl.scan_csv(utf8, infer_schema=False, separator=dialect.separator)
 
 
 def _unreadable(path: Path, cause: Exception) -> SourceError:
     return SourceError(
         f"{path} cannot be read: {str(cause).splitlines()[0]}",
         expected="UTF-8 CSV with one header line, or Parquet",
-        remedy="repair or replace the file",
+        remedy="repair or replace the file; `modelway usecase new` finds out other encodings and separators",
     )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from modelway.data.profile import Found, Profile
 from modelway.data.storage import storage_errors
+from modelway.data.table_form import TableForm
 from modelway.errors import ConfigError, ContractError
 
 _FILES = {
@@ -79,6 +81,11 @@ def install_command(folder: Path) -> str:
     return shlex.join([*pip, str(folder)])
 
 
+def as_of(profile: Profile) -> date:
+    """The first day on which everything in the table was known."""
+    return profile.newest.date() + timedelta(days=1)
+
+
 def scaffold(project: Project) -> None:
     """Write the project's files.
 
@@ -135,6 +142,7 @@ def _words(project: Project) -> Mapping[str, Any]:
         "package": project.package,
         "class_name": "".join(word.title() for word in project.name.split("_")) + "UseCase",
         "profile": profile,
+        "form": _form_expression(profile.form),
         "source": _source_expression(project),
         "file_name": project.source.name,
         "made_up": project.made_up,
@@ -144,6 +152,7 @@ def _words(project: Project) -> Mapping[str, Any]:
         "later": later,
         "unused": [column.source for column in profile.others if column.kind == "text"],
         "label_clock": clock,
+        "as_of": f"{as_of(profile):%Y-%m-%d}",
         "min_rows": max(_LEAST_ROWS, min(_MOST_ROWS, profile.rows // _TEST_SHARE)),
     }
 
@@ -168,6 +177,12 @@ def _column(found: Found, clock: str | None) -> Mapping[str, Any]:
 def _feature(found: Found) -> Mapping[str, str]:
     sql = f"CAST({found.name} AS FLOAT)" if found.kind == "bool" else ""
     return {"name": found.name, "kind": "category" if found.kind == "string" else "numeric", "sql": sql}
+
+
+def _form_expression(form: TableForm) -> str:
+    """`TableForm()` with what differs from a plain table."""
+    said = form.model_dump(exclude_defaults=True)
+    return f"TableForm({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
 def _source_expression(project: Project) -> str:

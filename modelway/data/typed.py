@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from modelway.contract import Column, DataContract
+from modelway.data.table_form import number
 from modelway.errors import ContractError
 
 _TRUE = ("1", "true", "t", "yes", "y")
@@ -18,7 +19,12 @@ _TYPES: Mapping[str, pl.DataType] = {
 
 
 def typed(
-    raw: pl.DataFrame, contract: DataContract, sources: Mapping[str, str], *, time_format: str
+    raw: pl.DataFrame,
+    contract: DataContract,
+    sources: Mapping[str, str],
+    *,
+    time_format: str,
+    decimal: str | None = None,
 ) -> pl.DataFrame:
     """Each contract column from its raw column. A cell that cannot be read is null.
 
@@ -27,6 +33,8 @@ def typed(
         contract: Names and kinds of the columns.
         sources: Contract column -> raw column; two may share one (`event_time` and `known_at`).
         time_format: How text says a time, in strptime's words. Times without a zone are UTC.
+        decimal: `.` or `,` where numbers may carry thousands' marks and units, as `table_form.number` reads
+            them; None: plain numbers only.
 
     Raises:
         ContractError: A contract column has no source, or `raw` lacks it.
@@ -39,7 +47,9 @@ def typed(
             remedy="mend the use case's `SOURCES`",
         )
     return raw.select(
-        _value(column, raw.schema[sources[column.name]], sources[column.name], time_format).alias(column.name)
+        _value(column, raw.schema[sources[column.name]], sources[column.name], time_format, decimal).alias(
+            column.name
+        )
         for column in contract.columns
     )
 
@@ -50,7 +60,7 @@ def moment(text: pl.Expr, time_format: str) -> pl.Expr:
     return parsed if "z" in time_format else parsed.dt.replace_time_zone("UTC")
 
 
-def _value(column: Column, kind: pl.DataType, source: str, time_format: str) -> pl.Expr:
+def _value(column: Column, kind: pl.DataType, source: str, time_format: str, decimal: str | None) -> pl.Expr:
     raw = pl.col(source)
     if kind != pl.String:
         return _from_type(column, kind, raw)
@@ -62,11 +72,15 @@ def _value(column: Column, kind: pl.DataType, source: str, time_format: str) -> 
         case "bool":
             return _flag(text)
         case "int":
-            return text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+            return _number(text, decimal).cast(pl.Int64, strict=False)
         case "float":
-            return text.cast(pl.Float64, strict=False)
+            return _number(text, decimal)
         case "string":
             return text
+
+
+def _number(text: pl.Expr, decimal: str | None) -> pl.Expr:
+    return text.cast(pl.Float64, strict=False) if decimal is None else number(text, decimal)
 
 
 def _from_type(column: Column, kind: pl.DataType, raw: pl.Expr) -> pl.Expr:

@@ -4,11 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelway.contract import Column, DataContract
-from modelway.data.profile import Roles, _names, look
+from modelway.data.column_kinds import identifiers
+from modelway.data.profile import Roles, look
+from modelway.data.table_form import DEALT_TIME, MADE_KEY, TableForm, number
 from modelway.data.typed import typed
-from modelway.errors import ConfigError, ContractError
+from modelway.errors import ConfigError, ContractError, SourceError
 
-ROLES = Roles(key="Order No", time="Day", label="Returned")
+ROLES = Roles(key=("Order No",), time="Day", label="Returned")
 TABLE = {
     "Order No": ["1", "2", "3", "4"],
     "Day": ["2024-01-30", "2024-01-31", "2024-02-01", "2024-04-01"],
@@ -57,7 +59,7 @@ def test_a_column_of_many_different_texts_is_free_text(tmp_path) -> None:
     )
     table.write_csv(tmp_path / "a.csv")
 
-    (note,) = look(tmp_path / "a.csv", Roles(key="k", time="t", label="y")).others
+    (note,) = look(tmp_path / "a.csv", Roles(key=("k",), time="t", label="y")).others
 
     assert note.kind == "text"
 
@@ -68,7 +70,7 @@ def test_parquet_types_are_believed(tmp_path) -> None:
     )
     table.with_columns(pl.col("t").str.to_date()).write_parquet(tmp_path / "a.parquet")
 
-    profile = look(tmp_path / "a.parquet", Roles(key="k", time="t", label="y"))
+    profile = look(tmp_path / "a.parquet", Roles(key=("k",), time="t", label="y"))
 
     assert (profile.positive, profile.months, profile.others[0].kind) == ("true", 3, "float")
 
@@ -76,7 +78,7 @@ def test_parquet_types_are_believed(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("changes", "roles", "message"),
     [
-        pytest.param({}, {"key": "nope"}, "no column nope", id="missing-column"),
+        pytest.param({}, {"key": ("nope",)}, "no column nope", id="missing-column"),
         pytest.param({"Order No": ["1", "1", "2", "3"]}, {}, "repeats in 1 rows", id="repeated-key"),
         pytest.param(
             {"Day": ["01/02/2024"] * 4}, {}, "2 known time formats fit", id="ambiguous-day-or-month"
@@ -111,7 +113,7 @@ def test_one_value_of_many_can_be_named_positive(tmp_path) -> None:
 
 @given(st.lists(st.text(max_size=8), unique=True, max_size=12))
 def test_names_are_different_identifiers_whatever_the_header_says(columns) -> None:
-    names = _names(columns)
+    names = identifiers(columns)
 
     assert len(set(names.values())) == len(columns)
     assert all(name.isidentifier() for name in names.values())
@@ -167,3 +169,144 @@ def test_a_column_without_a_source_is_refused() -> None:
             {"at": "at", "n": "at", "x": "gone", "b": "at", "s": "at"},
             time_format="%Y",
         )
+
+
+GERMAN = "Nr;Datum;Betrag in €;Rabatt;Art;Ja\n" + "".join(
+    f"{n};{1 + n % 28:02d}.{1 + n % 12:02d}.2024;1.{n:03d},5{n % 10} €;{n % 9},0%;{art};{n % 3 % 2}\n"
+    for n, art in enumerate(["sauer", "süß"] * 30)
+)
+
+
+def test_a_semicolon_table_with_decimal_commas_and_umlauts_is_read_as_it_was_meant(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text(GERMAN, encoding="cp1252")
+
+    profile = look(tmp_path / "a.csv", Roles(key=("Nr",), time="Datum", label="Ja"))
+    (chunk,) = profile.form.read(str(tmp_path / "a.csv"), ("Betrag in €", "Art"))
+    amounts = chunk.select(number(pl.col("Betrag in €"), profile.form.decimal)).to_series()
+
+    assert (profile.form.separator, profile.form.encoding, profile.form.decimal) == (";", "cp1252", ",")
+    assert {c.source: c.kind for c in profile.others} == {
+        "Betrag in €": "float",
+        "Rabatt": "float",
+        "Art": "string",
+    }
+    assert amounts.to_list() == [float(f"1{n:03d}.5{n % 10}") for n in range(60)]
+    assert chunk["Art"].unique().sort().to_list() == ["sauer", "süß"]
+    assert profile.newest.date().isoformat() == max(
+        f"2024-{1 + n % 12:02d}-{1 + n % 28:02d}" for n in range(60)
+    )
+
+
+@given(
+    value=st.floats(-1e9, 1e9).map(lambda x: round(x, 2)),
+    mark=st.sampled_from([".", ","]),
+    unit=st.booleans(),
+)
+def test_a_number_is_read_back_however_it_is_written(value, mark, unit) -> None:
+    english = f"{value:,.2f}"
+    text = english if mark == "." else english.translate(str.maketrans(",.", ".,"))
+
+    cell = pl.DataFrame({"x": [f"{text} €" if unit else text]})
+
+    assert cell.select(number(pl.col("x"), mark)).item() == value
+
+
+@pytest.mark.parametrize(
+    "text", ["1,5,2", "12,34", "1.2.3", "abc", "", "--1", "5 kg", "1e", "2024-01-01", "%"]
+)
+def test_what_is_no_number_is_null(text) -> None:
+    assert pl.DataFrame({"x": [text]}).select(number(pl.col("x"), ".")).item() is None
+
+
+def test_a_table_without_a_time_or_a_key_gets_them_made(tmp_path) -> None:
+    rows = "".join(f"{n % 50},{n % 2}\n" for n in range(1000))
+    (tmp_path / "a.csv").write_text(f"age,y\n{rows}")
+
+    profile = look(tmp_path / "a.csv", Roles(key=(), time=None, label="y"))
+    (first,) = profile.form.read(str(tmp_path / "a.csv"), (MADE_KEY, DEALT_TIME, "age"))
+    (again,) = profile.form.read(str(tmp_path / "a.csv"), (MADE_KEY, DEALT_TIME, "age"))
+
+    assert first.equals(again), "the same rows get the same days"
+    assert first[MADE_KEY].to_list() == [str(n) for n in range(1, 1001)]
+    assert first[DEALT_TIME].n_unique() > 300, "rows are spread over the year"
+    assert profile.months == 12
+
+
+def test_a_dealt_day_follows_from_the_key_and_not_from_the_place(tmp_path) -> None:
+    rows = [f"k{n},{n % 2}" for n in range(40)]
+    form = TableForm(key=("id",), dealt=True)
+
+    def days(order):
+        (tmp_path / "a.csv").write_text("\n".join(["id,y", *order]))
+        (chunk,) = form.read(str(tmp_path / "a.csv"))
+        return dict(zip(chunk["id"], chunk[DEALT_TIME], strict=True))
+
+    assert days(rows) == days(rows[::-1])
+
+
+def test_numbers_go_on_from_chunk_to_chunk(tmp_path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("y\n0\n1\n")
+
+    chunks = TableForm(numbered=True).read(str(tmp_path), (MADE_KEY,))
+
+    assert [key for chunk in chunks for key in chunk[MADE_KEY]] == ["1", "2", "3", "4"]
+
+
+def test_several_columns_name_a_row_together_and_a_row_said_twice_is_no_other_row(tmp_path) -> None:
+    source = _csv(tmp_path, **{"Order No": ["1", "1", "2", "2"]})
+    table = pl.read_csv(source, infer_schema=False)
+    pl.concat([table, table.head(1)]).write_csv(source)
+
+    profile = look(source, ROLES.model_copy(update={"key": ("Order No", "Day")}))
+    (chunk,) = profile.form.read(str(source))
+
+    assert chunk[MADE_KEY].to_list()[:2] == ["1|2024-01-30", "1|2024-01-31"]
+    assert profile.set_aside == ("1 rows repeat another row word for word",)
+
+
+def test_the_words_for_missing_do_not_make_a_number_a_category_and_a_constant_is_of_no_use(tmp_path) -> None:
+    source = _csv(tmp_path, items=["1", "n/a", "-", "5"], channel=["web"] * 4)
+
+    kinds = {c.source: c.kind for c in look(source, ROLES).others}
+
+    assert (kinds["items"], kinds["channel"]) == ("int", "text")
+
+
+def test_a_few_rows_without_a_time_are_counted_not_refused(tmp_path) -> None:
+    days = ["2024-01-01"] * 39 + ["soon"]
+    table = {"k": range(40), "t": days, "y": [n % 2 for n in range(40)]}
+    pl.DataFrame(table).write_csv(tmp_path / "a.csv")
+
+    profile = look(tmp_path / "a.csv", Roles(key=("k",), time="t", label="y"))
+
+    assert profile.set_aside == ("1 rows have no time that can be read",)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "separator"),
+    [
+        pytest.param('a,b\n"x;y;z",1\n', "utf-8", ",", id="separators-in-quotes"),
+        pytest.param("a\tb\n1,5\t2\n", "utf-8", "\t", id="tabs"),
+        pytest.param("a|b;c|d\n1|2|3\n", "utf-8", "|", id="bars"),
+        pytest.param("a;b\nä;1\n", "utf-16", ";", id="utf-16"),
+        pytest.param("a;b\nä;1\n", "utf-8-sig", ";", id="byte-order-mark"),
+        pytest.param("a\n1\n", "utf-8", ",", id="one-column"),
+    ],
+)
+def test_separator_and_encoding_are_found_out(tmp_path, text, encoding, separator) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding=encoding)
+
+    form = TableForm.sniffed(str(tmp_path / "a.csv"))
+    (chunk,) = form.read(str(tmp_path / "a.csv"))
+
+    assert form.separator == separator
+    assert form.encoding == ("utf-16" if encoding == "utf-16" else "utf-8")
+    assert chunk.columns[0] == "a"
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a,b\n\x81\x8d,1\n")
+
+    with pytest.raises(SourceError, match="no encoding known"):
+        TableForm.sniffed(str(tmp_path / "a.csv"))
