@@ -44,8 +44,8 @@ SIGNATURE = Signature(
     inputs=(Input(name="amount", kind="numeric"), Input(name="months", kind="numeric")),
     threshold=0.5,
 )
-# Wide limits: the machine may be busy with other tests.
-SLO = Slo(latency_limit_ms=60, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
+# Wide limits: any process of a busy machine may stand still for seconds.
+SLO = Slo(latency_limit_ms=1000, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
 RunsAs = Callable[[str, int], Revision]
 
 

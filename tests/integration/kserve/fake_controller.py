@@ -59,9 +59,9 @@ class Controller:
         name = service["metadata"]["name"]
         for kind in (DEPLOYMENT, HPA, ROUTE, POD):
             for each in self._objects.list(kind, f"{SERVICE_LABEL}={name}"):
+                self._objects.delete(kind, each["metadata"]["name"])
                 if kind == POD:
                     self._kubelet.stop(each["metadata"]["name"])
-                self._objects.delete(kind, each["metadata"]["name"])
         self._objects._all[ISVC, name]["metadata"].pop("finalizers", None)
         self._objects.delete(ISVC, name)
 
@@ -243,8 +243,8 @@ class Controller:
         self._kubelet.start(pod)
 
     def _remove(self, pod: Object) -> None:
+        self._objects.delete(POD, pod["metadata"]["name"])  # a pod that ends leaves its endpoints at once
         self._kubelet.stop(pod["metadata"]["name"])
-        self._objects.delete(POD, pod["metadata"]["name"])
 
 
 def _setting(field: str, value: Any) -> Callable[[Object], None]:

@@ -1,13 +1,13 @@
 """Two ways to run pods: at once and without processes, or as real model servers."""
 
 import http.client
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fake_objects import Object
@@ -87,8 +87,14 @@ class ProcessKubelet:
 
     def __init__(self, folder: Path, verify_key: Path) -> None:
         self._folder, self._key = folder, verify_key
+        self._commands: dict[str, list[str]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: dict[str, list[str]] = {}
+        """By pod: what each of its containers that ended had said."""
         self._ports: dict[str, int] = {}
+        self._leaving: list[threading.Thread] = []
+        self.pre_stop: Callable[[int], None] = lambda _port: None
+        """Runs before SIGTERM, as the hook of our runtimes does: until nobody sends to the port any more."""
 
     def start(self, pod: Object) -> None:
         name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]
@@ -96,32 +102,54 @@ class ProcessKubelet:
         bundle = self._folder / name / "models"
         shutil.copytree(source.removeprefix("file://"), bundle)
         own = ["--bundle", str(bundle), "--verify-key", str(self._key), "--port", "0", "--drain-s", "0.3"]
-        with (self._folder / name / "log").open("wb") as log:
-            command = [sys.executable, "-m", "serving.runtime", *own, *container["args"]]
-            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        self._commands[name] = [sys.executable, "-m", "serving.runtime", *own, *container["args"]]
+        self._ended[name] = []
+        self._launch(name)
 
     def stop(self, name: str) -> None:
+        """Begin to end a pod; the cluster goes on meanwhile."""
         process = self._processes.pop(name, None)
         if process is not None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(15)
+            leaving = threading.Thread(target=self._end, args=(process, self.port(name)))
+            leaving.start()
+            self._leaving.append(leaving)
 
     def stop_all(self) -> None:
         for name in list(self._processes):
             self.stop(name)
-
-    def kill(self, name: str) -> None:
-        os.kill(self._processes[name].pid, signal.SIGKILL)
+        for leaving in self._leaving:
+            leaving.join()
 
     def status(self, pod: Object) -> Object:
+        """How a pod is; a container that has ended is started anew, at once and for ever."""
         name = pod["metadata"]["name"]
-        process = self._processes[name]
-        state: Object = {"running": {}}
+        process, container = self._processes[name], {"name": "kserve-container", "state": {"running": {}}}
         if process.poll() is not None:
-            state = {"terminated": {"reason": "Error", "message": self._log(name)}}
-        ready = process.poll() is None and self._get(name, "/v2/health/ready") is not None
-        container = {"name": "kserve-container", "restartCount": 0, "state": state, "lastState": state}
-        return {"conditions": condition(ready), "containerStatuses": [container]}
+            self._ended[name].append(self._log(name))
+            self._launch(name)
+        ended = self._ended[name]
+        if ended:
+            container["lastState"] = {"terminated": {"reason": "Error", "message": ended[-1]}}
+        ready = self._get(name, "/v2/health/ready") is not None
+        return {
+            "conditions": condition(ready),
+            "containerStatuses": [container | {"restartCount": len(ended)}],
+        }
+
+    def _launch(self, name: str) -> None:
+        self._ports.pop(name, None)
+        with (self._folder / name / "log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(self._commands[name], stdout=log, stderr=log)
+
+    def _end(self, process: "subprocess.Popen[bytes]", port: int | None) -> None:
+        if port is not None:
+            self.pre_stop(port)
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
 
     def metrics(self, name: str) -> str | None:
         return self._get(name, "/metrics")

@@ -52,23 +52,39 @@ class Gateway:
         self.answers: Counter[tuple[int, str]] = Counter()
         self._api, self._kubelet = api, kubelet
         self._table: list[tuple[int, list[int]]] = []
+        self._in_flight: Counter[int] = Counter()
+        self._changed = threading.Condition()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(seed,)) for seed in range(clients)]
         self._threads.append(threading.Thread(target=self._follow))
 
     def __enter__(self) -> Self:
+        self._kubelet.pre_stop = self._left
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
+    def _left(self, port: int) -> None:
+        """Until no request can go to the port: what the seconds of a real pod's preStop hook are for."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._stop.is_set() or not self._sends_to(port), 60)
+
+    def _sends_to(self, port: int) -> bool:
+        return self._in_flight[port] > 0 or any(port in ports for _, ports in self._table)
+
     def _follow(self) -> None:
         while not self._stop.is_set():
-            self._table = self._api.do(self._read)
+            table = self._api.do(self._read)
+            with self._changed:
+                self._table = table
+                self._changed.notify_all()
             time.sleep(0.05)
 
     def _read(self) -> list[tuple[int, list[int]]]:
@@ -87,16 +103,31 @@ class Gateway:
     def _ask(self, seed: int) -> None:
         draw = random.Random(seed)  # noqa: S311 - no secret
         while not self._stop.is_set():
-            table = [row for row in self._table if row[1]]
-            if table:
-                ports = draw.choices([row[1] for row in table], [row[0] for row in table])[0]
-                self.answers[_post(draw.choice(ports), [float(draw.random() < 0.5), draw.random()])] += 1
+            port = self._chosen(draw)
+            if port is not None:
+                answer = _post(port, [float(draw.random() < 0.5), draw.random()])
+                self._took(port, answer)
             time.sleep(0.003)
+
+    def _chosen(self, draw: random.Random) -> int | None:
+        with self._changed:
+            table = [row for row in self._table if row[1]]
+            if not table:
+                return None
+            port = draw.choice(draw.choices([row[1] for row in table], [row[0] for row in table])[0])
+            self._in_flight[port] += 1
+            return port
+
+    def _took(self, port: int, answer: tuple[int, str]) -> None:
+        with self._changed:
+            self.answers[answer] += 1
+            self._in_flight[port] -= 1
+            self._changed.notify_all()
 
 
 def _post(port: int, row: list[float]) -> tuple[int, str]:
     tensor = {"name": "features", "shape": [1, 2], "datatype": "FP32", "data": row}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         body = json.dumps({"inputs": [tensor]})
         connection.request("POST", "/v2/models/paint/infer", body, {"content-type": "application/json"})
@@ -126,7 +157,7 @@ def real(pods: ProcessKubelet) -> Iterator[FakeKubernetesApi]:
 def plan_for(stable: Revision, canary: Revision, **changes: Any) -> Plan:
     slo = Bundle.open(canary.bundle, verify_key=canary.verify_key).slo
     fields = {"id": f"{canary.id}.1", "service": "paint", "stable": stable, "canary": canary, "slo": slo}
-    return Plan.model_validate(fields | {"look_every_s": 0.25, "step_deadline_s": 60} | changes)
+    return Plan.model_validate(fields | {"look_every_s": 0.25, "step_deadline_s": 240} | changes)
 
 
 def deployments(api: FakeKubernetesApi) -> list[str]:
@@ -138,7 +169,7 @@ def test_a_good_revision_is_promoted_and_a_bad_one_rolled_back(
 ) -> None:
     target: KServeTarget = make_target(real)
     first, better, failing = runs_as("good", 1), runs_as("better", 2), runs_as("failing", 3)
-    target.serve(first, limit_s=30)
+    target.serve(first, limit_s=120)
 
     with Gateway(real, pods) as gateway:
         wait_for(lambda: gateway.answers)
@@ -173,7 +204,7 @@ def test_a_rollout_whose_driver_is_killed_goes_on_from_the_cluster_and_its_file(
 ) -> None:
     target: KServeTarget = make_target(real, scaling=None)
     first, better = runs_as("good", 1), runs_as("better", 2)
-    target.serve(first, limit_s=30)
+    target.serve(first, limit_s=120)
     plan = plan_for(first, better)
     folder = places.root.parent
     (folder / "places.json").write_text(places.model_dump_json())
@@ -183,7 +214,7 @@ def test_a_rollout_whose_driver_is_killed_goes_on_from_the_cluster_and_its_file(
     with Gateway(real, pods):
         driver = subprocess.Popen([sys.executable, "-c", DRIVER, *map(str, arguments)])
         try:
-            wait_for(lambda: (record := Records(target.root).read("paint")) and record.state.step == 1, 60)
+            wait_for(lambda: (record := Records(target.root).read("paint")) and record.state.step == 1, 120)
         finally:
             os.kill(driver.pid, signal.SIGKILL)
             driver.wait()
@@ -212,13 +243,14 @@ def test_a_pod_refuses_a_bundle_that_was_altered_in_the_store_and_the_rollout_sa
 ) -> None:
     target: KServeTarget = make_target(real)
     first, better = runs_as("good", 1), runs_as("better", 2)
-    target.serve(first, limit_s=30)
+    target.serve(first, limit_s=120)
     stored = tmp_path / "store" / "paint" / better.digest / "model.onnx"
     real.before_write = lambda: stored.write_bytes(b"altered")  # after the upload, before the pod fetches it
 
-    final = run_rollout(target, plan_for(first, better, ready_deadline_s=5), root=target.root)
+    final = run_rollout(target, plan_for(first, better), root=target.root)
 
     assert final.phase is Phase.ROLLED_BACK
     assert final.timeline[-1].step == ""
+    assert "crash loop" in final.cause
     assert "bundle rejected: model.onnx" in final.cause
     assert target.live() == first
