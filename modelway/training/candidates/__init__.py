@@ -8,15 +8,20 @@ from modelway.training.candidates.base import Kind
 KINDS = {
     "hgb": "modelway.training.candidates.hgb:Hgb",
     "mlp": "modelway.training.candidates.mlp:Mlp",
+    "lightgbm": "modelway.training.candidates.lightgbm_trees:LightGbm",
+    "xgboost": "modelway.training.candidates.xgboost_trees:XgBoost",
 }
 """Name -> `module:class`, imported when first asked for: scikit-learn and PyTorch take seconds."""
+
+EXTRAS = ("torch", "lightgbm", "xgboost")
+"""Libraries that are installed by the extra of the same name."""
 
 
 def kind_named(name: str) -> Kind:
     """The kind of that name.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or its library is not installed or does not load.
     """
     if name not in KINDS:
         raise ConfigError(
@@ -25,5 +30,23 @@ def kind_named(name: str) -> Kind:
             remedy="correct `candidates` in the use case",
         )
     module, _, attribute = KINDS[name].partition(":")
-    kind: Kind = getattr(import_module(module), attribute)()
+    try:
+        kind: Kind = getattr(import_module(module), attribute)()
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        raise _not_installed(name, error.name) from error
+    except OSError as error:  # what a shared library that is missing raises
+        raise ConfigError(
+            f"the library of {name} does not load: {error}",
+            remedy="install what it names; LightGBM needs Debian's libgomp1: apt-get install libgomp1",
+        ) from error
     return kind
+
+
+def _not_installed(kind: str, library: str) -> ConfigError:
+    return ConfigError(
+        f"{kind} needs {library}, which is not installed",
+        expected=f"the extra {library!r}",
+        remedy=f"pip install 'modelway[{library}]'",
+    )

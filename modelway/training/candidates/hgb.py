@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it publishes no types
 
-from modelway.optimize.graph import KNOWN, MARGIN, GraphPart
-from modelway.training.candidates.base import Epoch, Margins, OnEpoch, Params, Recipe, Rows, complete
+from modelway.optimize.graph import GraphPart
+from modelway.training.candidates.base import Epoch, Margins, OnEpoch, Params, Recipe, Rows, Value, complete
+from modelway.training.candidates.imbalance import CLASS_WEIGHT, NONE, sample_weights
+from modelway.training.candidates.tree_nodes import AT_MOST, TreeNode, ensemble, float32_below
 from modelway.training.encoding import Floats
-
-LEAF, BRANCH = "LEAF", "BRANCH_LEQ"
 
 
 class Hgb:
@@ -30,6 +30,7 @@ class Hgb:
         "min_samples_leaf": 100,
         "l2_regularization": 10.0,
         "max_features": 0.5,
+        CLASS_WEIGHT: NONE,
     }
 
     def fit(self, train: Rows, validation: Rows | None, recipe: Recipe, on_epoch: OnEpoch) -> "FittedHgb":
@@ -38,13 +39,13 @@ class Hgb:
         Where positives are few, the round of the lowest validation loss is a matter of luck: small
         trees, many rows a leaf and a fixed number of rounds held up better on later rows.
         """
-        model = _untrained(
-            complete("hgb", self.defaults, recipe.params), recipe.seed, early=validation is not None
-        )
-        held_out = {} if validation is None else {"X_val": validation.X, "y_val": validation.y}
+        params = complete("hgb", self.defaults, recipe.params)
+        class_weight = params.pop(CLASS_WEIGHT)
+        model = _untrained(params, recipe.seed, early=validation is not None)
+        weights = sample_weights(train.y, class_weight)
         # One thread: parallel sums of gradients depend on the number of cores, in the last bit.
         with threadpool_limits(limits=1):
-            model.fit(_without_empty(train.X), train.y, **held_out)
+            model.fit(_without_empty(train.X), train.y, weights, **_held_out(validation, class_weight))
         if validation is not None:
             _report(model, on_epoch)
         return FittedHgb(model)
@@ -69,17 +70,19 @@ class FittedHgb:
 
     def graph(self) -> GraphPart:
         """One TreeEnsembleRegressor."""
-        from onnx import helper  # noqa: PLC0415 - needed by export alone
-
-        attributes = _tree_attributes(self.model)
-        trees = helper.make_node(
-            "TreeEnsembleRegressor", [KNOWN], [MARGIN], name="trees", domain="ai.onnx.ml", **attributes
-        )
-        return GraphPart((trees,))
+        base = float(np.ravel(self.model._baseline_prediction)[0])  # noqa: SLF001 - it has no public name
+        return ensemble(_nodes(self.model), base)
 
     def dump(self) -> bytes:
         """Pickle, for the parity gate."""
         return pickle.dumps(self.model)
+
+
+def _held_out(validation: Rows | None, class_weight: Value) -> dict[str, Any]:
+    if validation is None:
+        return {}
+    weights = sample_weights(validation.y, class_weight)
+    return {"X_val": validation.X, "y_val": validation.y, "sample_weight_val": weights}
 
 
 def _untrained(params: Mapping[str, Any], seed: int, *, early: bool) -> HistGradientBoostingClassifier:
@@ -106,43 +109,24 @@ def _report(model: HistGradientBoostingClassifier, on_epoch: OnEpoch) -> None:
         on_epoch(Epoch(number=number, train_loss=float(train), validation_loss=float(validation)))
 
 
-def _tree_attributes(model: HistGradientBoostingClassifier) -> dict[str, Any]:
-    # skl2onnx rounds a split to the nearest float32, which sends a value between the two the other
-    # way; rounding down is exact, because x <= t for a float32 x means x <= the float32 below t.
-    trees = enumerate(model._predictors)  # noqa: SLF001 - the trees have no public name
-    nodes = [node for number, (tree,) in trees for node in _nodes(number, tree.nodes)]
-    columns = {name: [node[name] for node in nodes] for name in nodes[0] if name != "weight"}
-    leaves = [node for node in nodes if node["nodes_modes"] == LEAF]
-    return columns | {
-        "target_treeids": [leaf["nodes_treeids"] for leaf in leaves],
-        "target_nodeids": [leaf["nodes_nodeids"] for leaf in leaves],
-        "target_ids": [0] * len(leaves),
-        "target_weights": [leaf["weight"] for leaf in leaves],
-        "base_values": [float(np.ravel(model._baseline_prediction)[0])],  # noqa: SLF001 - as above
-        "n_targets": 1,
-        "aggregate_function": "SUM",
-        "post_transform": "NONE",
-    }
+def _nodes(model: HistGradientBoostingClassifier) -> Iterator[TreeNode]:
+    for tree, (predictor,) in enumerate(model._predictors):  # noqa: SLF001 - the trees have no public name
+        for number, node in enumerate(predictor.nodes):
+            yield _leaf(tree, number, node) if node["is_leaf"] else _branch(tree, number, node)
 
 
-def _nodes(tree: int, nodes: Any) -> Iterator[dict[str, Any]]:
-    for number, node in enumerate(nodes):
-        leaf = bool(node["is_leaf"])
-        yield {
-            "nodes_treeids": tree,
-            "nodes_nodeids": number,
-            "nodes_featureids": 0 if leaf else int(node["feature_idx"]),
-            "nodes_modes": LEAF if leaf else BRANCH,
-            "nodes_values": 0.0 if leaf else float32_below(float(node["num_threshold"])),
-            "nodes_truenodeids": 0 if leaf else int(node["left"]),
-            "nodes_falsenodeids": 0 if leaf else int(node["right"]),
-            "nodes_missing_value_tracks_true": 0 if leaf else int(node["missing_go_to_left"]),
-            "weight": float(node["value"]),
-        }
+def _leaf(tree: int, number: int, node: Any) -> TreeNode:
+    return TreeNode(tree, number, weight=float(node["value"]))
 
 
-def float32_below(value: float) -> float:
-    """The largest float32 that is not above `value`."""
-    nearest = np.float32(value)
-    # As a Python float, for numpy would round `value` to float32 before comparing.
-    return float(nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf)))
+def _branch(tree: int, number: int, node: Any) -> TreeNode:
+    return TreeNode(
+        tree,
+        number,
+        mode=AT_MOST,
+        feature=int(node["feature_idx"]),
+        threshold=float32_below(float(node["num_threshold"])),
+        yes=int(node["left"]),
+        no=int(node["right"]),
+        missing_is_yes=bool(node["missing_go_to_left"]),
+    )

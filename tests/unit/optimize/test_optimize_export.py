@@ -22,7 +22,11 @@ CALIBRATOR = Calibrator(slope=0.8, intercept=-0.3)
 SMALL = {
     "hgb": {"max_iter": 15, "min_samples_leaf": 10},
     "mlp": {"epochs": 3, "batch_size": 64, "hidden": 16},
+    "lightgbm": {"num_iterations": 15, "min_data_in_leaf": 10},
+    "xgboost": {"num_boost_round": 15, "min_child_weight": 2},
 }
+LIGHTGBM = pytest.mark.apt("libgomp1")
+EVERY_KIND = [pytest.param(k, marks=LIGHTGBM) if k == "lightgbm" else k for k in KINDS]
 
 
 class FakeLine:
@@ -37,7 +41,7 @@ def rows(make_loans):
     return make_loans(900, seed=1)
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=EVERY_KIND)
 def exported(request, use_case, rows):
     signature = signature_from(use_case, rows, 0.25)
     data = Rows(encode(rows, signature), labels(rows))
@@ -138,7 +142,7 @@ def test_a_split_between_neighbouring_float32_values_stays_between_them():
     assert below < 0.5 < above
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_numbers_alone_and_categories_alone_are_models_too(kind, use_case, rows):
     signature = signature_from(use_case, rows, 0.25)
     X, y = encode(rows, signature), labels(rows)
