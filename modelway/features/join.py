@@ -1,15 +1,15 @@
 """The as-of join on two clocks: what was known about an entity at the moment a row was decided."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 
 from modelway.errors import ContractError
 
 TIME = pl.Datetime("us", "UTC")
-_BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
-_ROW, _RANK, _BEST, _USABLE, _STAMP = "__row", "__rank", "__best", "__usable_from", "__stamp"
+_ROW, _PLACE, _KEY = "__row", "__place", "__key"
+_USABLE, _EVENT, _KNOWN = "__usable_from", "__event", "__known"
 
 
 def as_of_join(
@@ -35,7 +35,7 @@ def as_of_join(
         at: Column of `entities` that holds t.
 
     Returns:
-        The columns of `entities`, then the feature columns.
+        The columns of `entities`, then the feature columns. Both frames are computed at once, not lazily.
 
     Raises:
         ContractError: A column is missing, or a feature is named like a column of `entities`.
@@ -46,48 +46,62 @@ def as_of_join(
         "Developing Time-Oriented Database Applications in SQL", chapter 2.
     """
     names = _feature_names(entities, features, [*keys, "event_time", "known_at"], [*keys, at])
-    joined = (
-        entities.with_columns(pl.col(at).cast(TIME).fill_null(_BEFORE_ALL).alias(_USABLE))
-        .with_row_index(_ROW)
-        .sort(_USABLE)
-        .join_asof(
-            _usable(features, keys, names),
-            on=_USABLE,
-            by=list(keys),
-            strategy="backward",
-            check_sortedness=False,  # both sides are sorted just above; polars cannot check within `by`
-        )
-        .sort(_ROW)
+    left, right = pl.collect_all([entities, features])
+    if not names:
+        return left.lazy()
+    found = _places(left, right, keys, at, ttl)
+    return pl.concat([left, right.select(pl.col(names).gather(found))], how="horizontal").lazy()
+
+
+def _places(
+    entities: pl.DataFrame, features: pl.DataFrame, keys: Sequence[str], at: str, ttl: timedelta | None
+) -> pl.Series:
+    """For each entity row the number of its feature row, null where nothing is usable.
+
+    Only keys, as numbers, and clocks are sorted; feature columns are touched once, when all is found.
+    Frames and not lazy plans: polars' streaming sort took three times the work on nine million rows.
+    """
+    numbers = _numbered(min(entities, features, key=len), keys)
+    asked = _with_number(entities.select(*keys, pl.col(at).cast(TIME).alias(_USABLE)), numbers, _ROW)
+    found = asked.sort(_USABLE).join_asof(
+        _usable(features, keys, numbers),
+        on=_USABLE,
+        by=_KEY,
+        strategy="backward",
+        check_sortedness=False,  # both sides are sorted just above; polars cannot check within `by`
     )
-    return _expire(joined, at, names, ttl).drop(_ROW, _USABLE, _STAMP)
+    if ttl is not None:
+        found = found.filter(pl.col(_USABLE) - pl.col(_EVENT) <= ttl)
+    rows = pl.repeat(None, len(entities), dtype=pl.get_index_type(), eager=True)
+    return rows.scatter(found[_ROW], found[_PLACE])
 
 
-def _usable(features: pl.LazyFrame, keys: Sequence[str], names: Sequence[str]) -> pl.LazyFrame:
+def _usable(features: pl.DataFrame, keys: Sequence[str], numbers: pl.DataFrame) -> pl.DataFrame:
     """Feature rows at the moment from which each is the best one known; the outdone ones left out.
 
-    A row is usable from max(event_time, known_at). In that order, per key, a row matters only if it
-    is the best so far: late news about the past never replaces newer knowledge.
+    A row is usable from max(event_time, known_at). In that order, per key, a row matters only if none
+    before it is of a later event: late news about the past never replaces newer knowledge. Rows of one
+    event are in the order in which they became known, so that a correction comes after what it corrects.
     """
-    clocks = [pl.col("event_time").cast(TIME), pl.col("known_at").cast(TIME)]
+    clocks = [pl.col("event_time").cast(TIME).alias(_EVENT), pl.col("known_at").cast(TIME).alias(_KNOWN)]
     return (
-        features.select(*keys, *clocks, *names)
-        .drop_nulls([*keys, "event_time", "known_at"])
-        .sort("event_time", "known_at", maintain_order=True)
-        .with_row_index(_RANK)
-        .with_columns(pl.max_horizontal("event_time", "known_at").alias(_USABLE))
-        .sort(_USABLE, _RANK)
-        .with_columns(pl.col(_RANK).cum_max().over(list(keys)).alias(_BEST))
-        .filter(pl.col(_RANK) == pl.col(_BEST))
-        .unique([*keys, _USABLE], keep="last", maintain_order=True)
-        .select(*keys, _USABLE, pl.col("event_time").alias(_STAMP), *names)
+        _with_number(features.select(*keys, *clocks), numbers, _PLACE)
+        .with_columns(pl.max_horizontal(_EVENT, _KNOWN).alias(_USABLE))
+        .sort(_USABLE, _EVENT, _KNOWN, maintain_order=True)
+        .filter(pl.col(_EVENT) >= pl.col(_EVENT).cum_max().over(_KEY))
+        .select(_KEY, _USABLE, _EVENT, _PLACE)
     )
 
 
-def _expire(joined: pl.LazyFrame, at: str, names: Sequence[str], ttl: timedelta | None) -> pl.LazyFrame:
-    if ttl is None:
-        return joined
-    fresh = pl.col(at).cast(TIME) - pl.col(_STAMP) <= ttl
-    return joined.with_columns(pl.when(fresh).then(pl.col(name)).alias(name) for name in names)
+def _numbered(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """A number for each key: what is sorted and compared a million times should not be text."""
+    return frame.select(keys).drop_nulls().unique().with_row_index(_KEY)
+
+
+def _with_number(frame: pl.DataFrame, numbers: pl.DataFrame, place: str) -> pl.DataFrame:
+    """Clocks with the number of their row and of their key; without rows that lack a key or a clock."""
+    numbered = frame.with_row_index(place).join(numbers, on=list(numbers.columns[1:]), maintain_order="left")
+    return numbered.drop(numbers.columns[1:]).drop_nulls()
 
 
 def _feature_names(

@@ -1,5 +1,7 @@
 """Training sets as of a date: only rows whose label had matured, only features known with the row."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -62,11 +64,14 @@ def feature_rows(use_case: UseCase, history: pl.LazyFrame, rows: pl.LazyFrame) -
         ContractError: A column has a type that its feature cannot be made of.
     """
     given = rows.collect()
-    described = _described(use_case, given.lazy())
-    for view in use_case.features.views:
-        described = _joined(described, view, history)
-    names = [use_case.contract.key, "event_time", *use_case.features.names]
-    return _collect(use_case, described.select(names), given)
+    with _column_errors(use_case):
+        described = _described(use_case, given.lazy())
+        for view in use_case.features.views:
+            described = _joined(described, view, history)
+        names = [use_case.contract.key, "event_time", *use_case.features.names]
+        frame = described.select(names).collect()
+    _require_same_rows(use_case, given, frame)
+    return frame
 
 
 def _described(use_case: UseCase, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -94,22 +99,25 @@ def _entity(name: str) -> str:
     return f"__entity_{name}"
 
 
-def _collect(use_case: UseCase, described: pl.LazyFrame, given: pl.DataFrame) -> pl.DataFrame:
+@contextmanager
+def _column_errors(use_case: UseCase) -> Iterator[None]:
     try:
-        frame = described.collect()
+        yield
     except pl.exceptions.PolarsError as error:
         raise ContractError(
             f"the features of {use_case.name} cannot be computed: {error}",
             expected="columns of the types the contract promises",
             remedy="run `modelway data ingest` on the source and read its report",
         ) from error
+
+
+def _require_same_rows(use_case: UseCase, given: pl.DataFrame, frame: pl.DataFrame) -> None:
     if not given[use_case.contract.key].equals(frame[use_case.contract.key]):
         raise IntegrityError(
             f"{given.height} rows went into the feature join, {frame.height} or others came out",
             expected="the same rows in the same order",
             remedy="report it: this is a fault of the join",
         )
-    return frame
 
 
 def _matured(as_of: datetime, months: int) -> pl.Expr:
