@@ -14,6 +14,9 @@ from modelway.monitoring.monitor import MonitoringReport, Subject, monitor
 from modelway.monitoring.policy import MonitoringPolicy
 from modelway.monitoring.predictions import read_predictions
 from modelway.monitoring.report import write_monitoring
+from modelway.monitoring.skew import SkewReport, measure_skew
+from modelway.monitoring.skew_page import write_skew
+from modelway.monitoring.windows import windows_before
 from modelway.usecase import UseCase, load_use_case
 from stacks.active import registry, reports_folder, serving_target, snapshot_store
 
@@ -44,6 +47,37 @@ def watch(snapshot: Snapshot, *, as_of: datetime, window_days: int = 30) -> Moni
     )
     write_monitoring(report, page_of(folder, as_of))
     return report
+
+
+def served_skew(snapshot: Snapshot, *, as_of: datetime, window_days: int = 30) -> SkewReport:
+    """Hold what the champion was served against what training would see, and leave the page for people.
+
+    Args:
+        snapshot: Where training's features come from; what was not known by `as_of` is not looked at.
+        as_of: End of the window of logged events.
+        window_days: Its length.
+
+    Raises:
+        NotFoundError: No model of the use case is in production.
+        SourceError: A file of the prediction log is not readable.
+    """
+    use_case = load_use_case(snapshot.use_case)
+    bundle = registry().bundle(use_case.name, "champion")
+    [window] = windows_before(as_of, days=window_days, count=1)
+    report = measure_skew(
+        serving_target(use_case.name).prediction_log_folder,
+        snapshot_store().scan(snapshot.id, as_of=as_of),
+        use_case=use_case,
+        subject=Subject.of(bundle),
+        window=window,
+    )
+    write_skew(report, skew_page_of(reports_folder() / "monitoring" / use_case.name, as_of))
+    return report
+
+
+def skew_page_of(folder: Path, as_of: datetime) -> Path:
+    """Where the page about served features lies."""
+    return folder / f"skew-{as_of:%Y-%m-%d}.html"
 
 
 def page_of(folder: Path, as_of: datetime) -> Path:

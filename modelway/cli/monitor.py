@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelway.monitoring.drift import ColumnDrift
     from modelway.monitoring.monitor import MonitoringReport
     from modelway.monitoring.performance import WindowPerformance
+    from modelway.monitoring.skew import SkewReport
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Drift, matured performance and what they ask for."
@@ -61,6 +62,28 @@ def show(
 
     page = _page(use_case, as_of)
     _print(read_monitoring(page), page, as_json=json_)
+
+
+@app.command()
+def skew(
+    use_case: str = USE_CASE,
+    *,
+    as_of: str = typer.Option(..., help="Date, UTC: what is known then is all that is looked at."),
+    window_days: int = typer.Option(30, min=1, help="Logged events of so many days before, up to --as-of."),
+    check: bool = typer.Option(
+        False, help="Exit 1 when served features differ from training's, 3 when unclear."
+    ),
+    json_: bool = JSON,
+) -> None:
+    """Hold the features that the champion was served against those that training sees. Writes a page."""
+    from stacks.active import snapshot_store  # noqa: PLC0415 - ZenML, a second
+    from stacks.watch import served_skew, skew_page_of  # noqa: PLC0415 - as above
+
+    report = served_skew(snapshot_store().latest(use_case), as_of=_moment(as_of), window_days=window_days)
+    page = skew_page_of(_folder(use_case), report.until)
+    _print_skew(report, page, as_json=json_)
+    if check:
+        raise typer.Exit(EXIT_CODES[report.verdict.outcome])
 
 
 @app.command()
@@ -143,6 +166,19 @@ def _print(report: "MonitoringReport", page: Path, *, as_json: bool) -> None:
         title="Performance (expected: assuming the relation has not changed)",
     )
     print(_decision(report))
+    print(f"page: {page}")
+
+
+def _print_skew(report: "SkewReport", page: Path, *, as_json: bool) -> None:
+    if as_json:
+        print(report.model_dump_json(indent=2))
+        return
+    lines = [
+        {"check": r.metric.removeprefix("skew: "), "outcome": r.outcome.value, "what was seen": r.message}
+        for r in report.verdict.reasons
+    ]
+    span = f"{report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}"
+    emit(lines, as_json=False, title=f"{report.model}, served {span}: {report.verdict.outcome}")
     print(f"page: {page}")
 
 

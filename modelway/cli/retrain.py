@@ -19,6 +19,9 @@ def retrain(
     source: str = typer.Option(None, help="Where the data is; the use case's default when left out."),
     trials: int = typer.Option(4, min=1, help="Hyper-parameter trials per kind of model."),
     rate_rps: float = typer.Option(0.0, min=0, help="Real rows offered during the canary; 0: only users'."),
+    go_on_unseen: bool = typer.Option(
+        False, "--go-on-unseen", help="Roll out also where too few served features could be compared."
+    ),
     json_: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Train a challenger when something asks for one, and bring it to traffic. Exit code 1 on a "no"."""
@@ -31,7 +34,12 @@ def retrain(
 
     day = day_in_utc(as_of)
     config = ContinuousTrainingConfig(
-        use_case=use_case, source=source, as_of=day, trials=trials, rehearsal_rate_rps=rate_rps
+        use_case=use_case,
+        source=source,
+        as_of=day,
+        trials=trials,
+        rehearsal_rate_rps=rate_rps,
+        unseen_skew="go_on" if go_on_unseen else "hold",
     )
     run = continuous_training_flow(config)
     decision = output(run, "monitoring_report").decision

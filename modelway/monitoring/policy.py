@@ -56,6 +56,22 @@ class RetrainPolicy(Frozen):
     """… of this many newest looks, this one among them."""
 
 
+class SkewPolicy(Frozen):
+    """When served features count as other ones than training's."""
+
+    relative_tolerance: float = Field(default=1e-6, ge=0)
+    """Of the larger of two numbers: eight steps of float32, for sums that were added in another order."""
+    absolute_tolerance: float = Field(default=1e-9, ge=0)
+    max_differing_share: float = Field(default=0.01, ge=0, lt=1)
+    """Part of a feature's compared rows that may differ."""
+    min_rows: int = Field(default=200, ge=1)
+    """Fewer compared rows clear nothing."""
+    min_compared_share: float = Field(default=0.5, ge=0, le=1)
+    """Part of the logged rows that must be found in the history for the rest to be believed."""
+    worst_shown: int = Field(default=5, ge=0)
+    """Examples per feature."""
+
+
 class MonitoringPolicy(Frozen):
     """Everything a monitoring run is told."""
 

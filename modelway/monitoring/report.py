@@ -37,17 +37,26 @@ def write_monitoring(report: MonitoringReport, path: Path, policy: DriftPolicy |
     Raises:
         StorageError: It cannot be written.
     """
+    write_page(path, render_monitoring(report, policy), report.model_dump_json(indent=2))
+    return path
+
+
+def write_page(path: Path, html: str, json: str) -> None:
+    """Write a page, and beside it its twin for machines as `.json`; each appears whole or not at all.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_suffix(".json"), report.model_dump_json(indent=2))
-        _replace(path, render_monitoring(report, policy))
+        _replace(path.with_suffix(".json"), json)
+        _replace(path, html)
     except OSError as error:
         raise StorageError(
             f"cannot write {path}: {error.strerror}",
             expected="room and permission",
             remedy="free space or name another path",
         ) from error
-    return path
 
 
 def read_monitoring(path: Path) -> MonitoringReport:
