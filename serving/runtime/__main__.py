@@ -7,10 +7,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from modelway.errors import ConfigError, ModelwayError
 from serving.runtime.app import App
@@ -27,9 +27,6 @@ from serving.runtime.settings import Settings, read_settings
 from serving.runtime.tls import server_context
 from serving.runtime.transport import Door
 from serving.runtime.workers import Supervisor, worker_command
-
-if TYPE_CHECKING:
-    from serving.runtime.grpc.server import GrpcServer
 
 _IN_FLIGHT_WAIT_S = 10.0
 _SWITCH_INTERVAL_S = 0.0005
@@ -137,21 +134,17 @@ def serve(options: argparse.Namespace) -> None:
     server = Server()
     tls = server_context(settings.tls, "http/1.1")
     server.listen(sock, partial(Http1, app, door), tls=tls, shared=link is not None)
-    grpc = _grpc(app, door, settings, options.host)
+    ports = _serve_grpc(server, app, door, settings, options.host)
     _settle()
     app.ready = True
     server.start()
-    ports = {}
-    if grpc is not None:
-        grpc.start()
-        ports["grpc_port"] = grpc.port
     if link is None:
         journal("ready", **_identity(models), address=_address(sock, settings), **ports)
     else:
         identity = _identity(models)
         link.start(lambda: Report(app.ready, identity, app.families()))
     os.read(stopped, 1)
-    _drain(app, server, grpc, options)
+    _drain(app, server, options)
     if door is not None:
         door.close()
 
@@ -192,20 +185,25 @@ def supervise(options: argparse.Namespace, argv: Sequence[str]) -> int:
     return supervisor.run(stopped, _address(sock, settings))
 
 
-def _grpc(app: App, door: Door | None, settings: Settings, host: str) -> "GrpcServer | None":
+def _serve_grpc(
+    server: Server, app: App, door: Door | None, settings: Settings, host: str
+) -> Mapping[str, int]:
+    """A second port, if it is asked for; what the first line of output says of it."""
     if settings.grpc_port is None:
-        return None
-    from serving.runtime.grpc.server import GrpcServer  # noqa: PLC0415 - loaded only where it is asked for
+        return {}
+    from serving.runtime.grpc.server import wiring  # noqa: PLC0415 - loaded only where it is asked for
+    from serving.runtime.grpc.service import Service  # noqa: PLC0415 - as above
 
-    return GrpcServer(app, (host, settings.grpc_port), door=door, tls=settings.tls)
+    sock = listen(host, settings.grpc_port)
+    server.listen(sock, wiring(Service(app, door)), tls=server_context(settings.tls, "h2"))
+    return {"grpc_port": sock.getsockname()[1]}
 
 
-def _drain(app: App, server: Server, grpc: "GrpcServer | None", options: argparse.Namespace) -> None:
+def _drain(app: App, server: Server, options: argparse.Namespace) -> None:
     journal("draining", revision=options.revision)
     app.ready = False
     time.sleep(options.drain_s)  # so that probes see it before connections are refused
-    finished = grpc is None or grpc.stop(_IN_FLIGHT_WAIT_S)
-    finished = server.stop(_IN_FLIGHT_WAIT_S) and finished
+    finished = server.stop(_IN_FLIGHT_WAIT_S)
     app.close()
     journal("stopped", revision=options.revision, in_flight_finished=finished, **app.totals())
 

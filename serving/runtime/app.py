@@ -75,6 +75,13 @@ class App:
         for served in self.models:
             served.ready = ready
 
+    def readiness(self, name: str) -> bool | None:
+        """Whether a model is welcome, or the server where `name` is empty; None where nobody knows it."""
+        if not name:
+            return self.ready
+        found = [served.ready for served in self.models if served.name == name]
+        return found[0] if found else False if name in self._unloaded else None
+
     def put(self, name: str, versions: Sequence[Served]) -> None:
         """From now on these answer to `name`, the first of them where no version is named."""
         for served in versions:

@@ -1,27 +1,27 @@
 """A call's head, as the rest of the server sees it, and what HTTP's statuses are called here."""
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from math import isinf
-from typing import Any
+from time import perf_counter_ns
+from typing import Any, Protocol
 
 from serving.runtime.app import GRPC
 from serving.runtime.deadlines import TIMEOUT_HEADER
 
-OK, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL = 0, 4, 12, 13
+OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 3, 4, 8
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
 _CODES: Mapping[int, int] = {
     200: OK,
-    400: 3,  # INVALID_ARGUMENT
+    400: INVALID_ARGUMENT,
     401: 16,  # UNAUTHENTICATED
     403: 7,  # PERMISSION_DENIED
     404: 5,  # NOT_FOUND
     409: 9,  # FAILED_PRECONDITION
-    413: 8,  # RESOURCE_EXHAUSTED
-    415: 3,  # INVALID_ARGUMENT
-    429: 8,  # RESOURCE_EXHAUSTED
+    413: RESOURCE_EXHAUSTED,
+    415: INVALID_ARGUMENT,
+    429: RESOURCE_EXHAUSTED,
     500: INTERNAL,
-    503: 14,  # UNAVAILABLE
+    503: UNAVAILABLE,
     504: DEADLINE_EXCEEDED,
 }
 
@@ -36,33 +36,48 @@ def infer_path(name: str, version: str) -> str:
     return f"{GRPC}{name}:{version}"
 
 
+class Said(Protocol):
+    """What a call's fields said."""
+
+    timeout_ns: int | None
+    metadata: Mapping[str, str]
+
+
+class Caller(Protocol):
+    """Whoever sent a message."""
+
+    start_ns: int
+    """`perf_counter_ns` when the call's head came."""
+
+    @property
+    def head(self) -> Said:
+        """What it sent before."""
+
+    @property
+    def peer(self) -> str:
+        """Address and port."""
+
+
 class CallHead:
     """Looks like the head of an HTTP request; what is seldom asked for is made when it is."""
 
     query_string = ""
 
-    def __init__(self, method: str, path: str, call: Any, event: Any, message: Any) -> None:
-        """`event` is the core's: the call's metadata and deadline."""
+    def __init__(self, method: str, path: str, caller: Caller, message: Any) -> None:
+        """What a message asks for, by the address that stands for it."""
         self.method, self.path, self.message = method, path, message
-        self._call, self._event = call, event
+        self._caller = caller
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
         """The call's metadata, texts only, and its deadline as the header that says the same over HTTP."""
-        pairs: Iterable[tuple[str, Any]] = self._event.invocation_metadata
-        headers = {key: value for key, value in pairs if isinstance(value, str)}
-        left_s = self._left_s()
-        if left_s is not None and TIMEOUT_HEADER not in headers:
-            headers[TIMEOUT_HEADER] = f"{max(left_s, 0.0) * 1000:.3f}"
-        return headers
+        said = self._caller.head
+        if said.timeout_ns is None or TIMEOUT_HEADER in said.metadata:
+            return said.metadata
+        left_ns = said.timeout_ns - (perf_counter_ns() - self._caller.start_ns)
+        return {**said.metadata, TIMEOUT_HEADER: f"{max(left_ns, 0) / 1e6:.3f}"}
 
-    @cached_property
+    @property
     def client(self) -> str:
         """Address and port of the peer."""
-        peer: str = self._call.peer().decode()
-        kind, _, address = peer.partition(":")
-        return address if kind.startswith("ipv") else kind
-
-    def _left_s(self) -> float | None:
-        at_s = self._event.call_details.deadline
-        return None if at_s is None or isinf(at_s) else at_s - time.time()
+        return self._caller.peer

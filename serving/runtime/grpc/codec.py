@@ -1,6 +1,7 @@
 """ModelInfer: how a message becomes rows, and probabilities a message."""
 
 from collections.abc import Mapping, Sequence
+from math import isinf
 from struct import Struct
 from typing import Any
 
@@ -11,7 +12,7 @@ from modelway.bundle.signature import GRAPH_INPUT, Signature
 from serving.runtime.binary import DATATYPES, DTYPES, BinaryTensor, binary_tensor, listed
 from serving.runtime.columns import Columns
 from serving.runtime.grpc.messages import message
-from serving.runtime.parsed import Matrix, Parsed, checked_row
+from serving.runtime.parsed import Matrix, Parsed, checked_id, infinite
 from serving.runtime.problems import RequestError, shown
 from serving.runtime.reply import OUTPUTS, V2Reply, error_body
 from serving.runtime.transport import Head, Headers
@@ -36,6 +37,8 @@ _CONTENTS: Mapping[str, str] = {
 """The field of a typed tensor; FP16 and BF16 have none and come as raw contents only."""
 _OUTPUT_TYPES = {"probability": "FP32", "decision": "INT64"}
 _ONE = Struct("<2sf2sq").pack
+_TWO_BYTES = 128
+"""From here on a length takes two bytes."""
 _RAW_4, _RAW_8 = b"\x32\x04", b"\x32\x08"
 """Field 6 of the answer, raw contents, of four and of eight bytes."""
 
@@ -50,7 +53,17 @@ class V2Grpc:
     """Open Inference Protocol V2 in protocol buffers. An answer is raw where its request was."""
 
     protocol = "grpc"
-    __slots__ = ("_answer", "_decoder", "_headers", "_name", "_one", "_reply", "_revision", "_row")
+    __slots__ = (
+        "_answer",
+        "_decoder",
+        "_headers",
+        "_name",
+        "_one",
+        "_reply",
+        "_revision",
+        "_row",
+        "_threshold",
+    )
 
     def __init__(self, signature: Signature, revision: str, columns: Columns) -> None:
         """Prepare what never changes."""
@@ -60,6 +73,7 @@ class V2Grpc:
         self._row = Struct(f"<{len(columns.names)}f")
         self._answer = message("ModelInferResponse")
         self._one = self._described(OUTPUTS, 1).SerializeToString()
+        self._threshold = float(self._reply.threshold)
 
     def decode(self, head: Head, body: bytes) -> Parsed:
         """A request's rows in matrix order.
@@ -76,9 +90,13 @@ class V2Grpc:
         raws, tensors = request.raw_input_contents, request.inputs
         if len(raws) == len(tensors) == 1 and self._is_row(tensors[0], raws[0]):
             row = list(self._row.unpack(raws[0]))
-            parsed = Parsed(1, checked_row(row))
-            if not request.id and not request.outputs:
+            if any(map(isinf, row)):
+                raise infinite()
+            parsed = Parsed(1, row)
+            if not request.outputs and not request.parameters:
                 parsed.binary = ALL_OUTPUTS
+                if request_id := request.id:
+                    parsed.request_id = checked_id(request_id)
                 return parsed
         _check_parameters(request)
         given = _raw(tensors, raws) if raws else [_typed(tensor) for tensor in tensors]
@@ -100,9 +118,10 @@ class V2Grpc:
     def encode(self, parsed: Parsed, probabilities: np.float32 | Matrix) -> tuple[Headers, bytes]:
         """Both outputs, or those asked for, raw or typed."""
         raw = parsed.binary is not None
-        if raw and parsed.request_id is None and parsed.outputs is None and type(probabilities) is np.float32:
-            decision = bool(probabilities >= self._reply.threshold)
-            return self._headers, self._one + _ONE(_RAW_4, probabilities, _RAW_8, decision)
+        if raw and parsed.outputs is None and type(probabilities) is np.float32:
+            decision = float(probabilities) >= self._threshold
+            numbers = _ONE(_RAW_4, probabilities, _RAW_8, decision)
+            return self._headers, self._one + _named(parsed.request_id) + numbers
         matrix = np.atleast_1d(probabilities)
         wanted = parsed.outputs or OUTPUTS
         answer = self._described(wanted, len(matrix))
@@ -142,6 +161,19 @@ class V2Grpc:
             else:
                 said.double_param = value
         return headers, body + more.SerializeToString()
+
+
+def _named(request_id: str | None) -> bytes:
+    """Field 3 of the answer, the id of its request."""
+    if request_id is None:
+        return b""
+    text = request_id.encode()
+    size = len(text)
+    return (b"\x1a%c%b" % (size, text)) if size < _TWO_BYTES else _long_id(size, text)
+
+
+def _long_id(size: int, text: bytes) -> bytes:
+    return b"\x1a%c%c%b" % (size & 0x7F | 0x80, size >> 7, text)  # ids are 256 characters at most
 
 
 def _check_parameters(request: Any) -> None:

@@ -2,21 +2,26 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from serving.runtime.app import App
 from serving.runtime.grpc.calls import CallHead, infer_path
 from serving.runtime.grpc.messages import message
+from serving.runtime.grpc.streams import Stream
+from serving.runtime.grpc.watching import Watcher
 from serving.runtime.reply import error_body
 from serving.runtime.repository import REVISION
-from serving.runtime.transport import Application, Door, Headers, Respond
+from serving.runtime.transport import Door, Headers, Respond
 
 _SERVICE, _HEALTH = "/inference.GRPCInferenceService/", "/grpc.health.v1.Health/"
-_SERVING, _NOT_SERVING = 1, 2
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = 1, 2, 3
+_OF_THE_SERVER = frozenset({"", "inference.GRPCInferenceService"})
 
-Verb = Callable[[Any, Any, bytes, Respond, int], None]
-"""The core's call, the core's event with its metadata, the message's bytes, how to answer, when it came."""
+Verb = Callable[[Stream, bytes, Respond, int], None]
+"""Whose call it is, the message's bytes, how to answer, when its head came."""
 Asks = Callable[[Any], tuple[str, str, bytes]]
 """From a message: method, path and body of the REST request that asks the same."""
 Says = Callable[[Any, int, Any], Any]
@@ -26,12 +31,18 @@ Says = Callable[[Any, int, Any], Any]
 class Service:
     """The methods of one server."""
 
-    def __init__(self, app: Application, door: Door | None = None) -> None:
+    def __init__(self, app: App, door: Door | None = None) -> None:
         """Answer for `app`; `door` is what stands before it for HTTP too."""
         self._app, self._door = app, door
+        self.max_body_bytes, self.refuse = app.max_body_bytes, app.refuse
         self._request = message("ModelInferRequest")
+        self._health_request, self._health_answer = (
+            message("HealthCheckRequest"),
+            message("HealthCheckResponse"),
+        )
         self._verbs: Mapping[bytes, Verb] = {
             f"{_SERVICE}ModelInfer".encode(): self._infer,
+            f"{_HEALTH}Watch".encode(): self._watch,
             **{path.encode(): self._rest(*parts) for path, parts in _METHODS.items()},
         }
 
@@ -39,14 +50,14 @@ class Service:
         """What a method does; None where there is no such method."""
         return self._verbs.get(method)
 
-    def _infer(self, call: Any, event: Any, body: bytes, respond: Respond, start_ns: int) -> None:
+    def _infer(self, caller: Stream, body: bytes, respond: Respond, start_ns: int) -> None:
         try:
             request = self._request.FromString(body)
         except DecodeError as error:
             respond(400, [], error_body(f"the message is no ModelInferRequest: {error}"))
             return
         path = infer_path(request.model_name, request.model_version)
-        self._ask(CallHead("POST", path, call, event, request), body, respond, start_ns)
+        self._ask(CallHead("POST", path, caller, request), body, respond, start_ns)
 
     def _ask(self, head: CallHead, body: bytes, respond: Respond, start_ns: int) -> None:
         """Go the way of an HTTP request."""
@@ -64,7 +75,7 @@ class Service:
     def _rest(self, kind: str, asks: Asks, says: Says) -> Verb:
         request_class, response_class = message(f"{kind}Request"), message(f"{kind}Response")
 
-        def verb(call: Any, event: Any, body: bytes, respond: Respond, start_ns: int) -> None:
+        def verb(caller: Stream, body: bytes, respond: Respond, start_ns: int) -> None:
             try:
                 request = request_class.FromString(body)
                 method, path, text = asks(request)
@@ -79,9 +90,32 @@ class Service:
                 else:
                     respond(200, headers, response_class(**said).SerializeToString())
 
-            self._ask(CallHead(method, path, call, event, request), text, answered, start_ns)
+            self._ask(CallHead(method, path, caller, request), text, answered, start_ns)
 
         return verb
+
+    def _watch(self, caller: Stream, body: bytes, respond: Respond, _start_ns: int) -> None:
+        """Asked for like a check; who may ask that may watch. What nobody knows may still come."""
+        try:
+            request = self._health_request.FromString(body)
+        except DecodeError as error:
+            respond(400, [], error_body(f"the message is no HealthCheckRequest: {error}"))
+            return
+
+        def answered(status: int, headers: Headers, reply: bytes) -> None:
+            if status == 404 or "error" not in json.loads(reply):  # noqa: PLR2004 - HTTP
+                Watcher(caller, partial(self._status, request.service), headers)
+            else:
+                respond(status, headers, reply)
+
+        method, path, text = _health_path(request)
+        self._ask(CallHead(method, path, caller, request), text, answered, caller.start_ns)
+
+    def _status(self, service: str) -> bytes:
+        ready = self._app.readiness("" if service in _OF_THE_SERVER else service)
+        status = _SERVICE_UNKNOWN if ready is None else _SERVING if ready else _NOT_SERVING
+        said: bytes = self._health_answer(status=status).SerializeToString()
+        return said
 
 
 def _model_path(name: str, version: str = "") -> str:
@@ -119,7 +153,7 @@ def _about(_request: Any, document: Any) -> Mapping[str, Any]:
 
 
 def _health_path(request: Any) -> tuple[str, str, bytes]:
-    if request.service in {"", "inference.GRPCInferenceService"}:
+    if request.service in _OF_THE_SERVER:
         return "GET", "/v2/health/ready", b""
     return "GET", f"{_model_path(request.service)}/ready", b""
 

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,20 @@ SIZES = {
 }
 
 
-class Event:
-    """The core's event, as far as an answer needs it."""
+class Said:
+    """What a call's fields said: nothing."""
 
-    invocation_metadata = ()
+    timeout_ns = None
+    metadata: Mapping[str, str] = {}
+
+
+class Nobody:
+    """A client, as far as an answer needs it."""
+
+    head, peer, start_ns = Said(), "127.0.0.1:1", 0
+
+
+NOBODY: Any = Nobody()
 
 
 @pytest.fixture
@@ -71,7 +81,7 @@ def call(service: Service, body: bytes, method: bytes = INFER_METHOD) -> Answer:
     answers: list[Any] = []
     verb = service.verb(method)
     assert verb is not None
-    verb(None, Event(), body, lambda *answer: answers.append(answer), 0)
+    verb(NOBODY, body, lambda *answer: answers.append(answer), 0)
     ((status, _, reply),) = answers
     return status, message("ModelInferResponse").FromString(reply) if status == 200 else json.loads(reply)[
         "error"
@@ -194,5 +204,5 @@ def test_no_bytes_instead_of_a_message_are_our_error(service: Service, data: st.
         answers: list[Any] = []
         verb = service.verb(method)
         assert verb is not None
-        verb(None, Event(), body, lambda *answer, into=answers: into.append(answer), 0)
+        verb(NOBODY, body, lambda *answer, into=answers: into.append(answer), 0)
         assert answers[0][0] < 500

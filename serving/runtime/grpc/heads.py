@@ -1,0 +1,99 @@
+"""The fields of a request, understood once and kept for all that come with the same ones."""
+
+from collections.abc import Mapping
+
+from serving.runtime.grpc.answers import malformed, refused, wrong_status
+from serving.runtime.grpc.calls import INVALID_ARGUMENT, RESOURCE_EXHAUSTED
+from serving.runtime.grpc.fields import Fields
+
+MAX_LIST_BYTES = 16 * 1024
+"""Fields of a request that is answered: name, value and 32 each (RFC 9113, 6.5.2)."""
+_PSEUDO = frozenset({b":method", b":path", b":scheme", b":authority"})
+_NEEDED = (b":method", b":path", b":scheme")
+_OF_THE_CONNECTION = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+_NO_METADATA = frozenset({"te", "content-type", "content-length"})
+_UNITS_NS = {b"H": 3600 * 10**9, b"M": 60 * 10**9, b"S": 10**9, b"m": 10**6, b"u": 10**3, b"n": 1}
+_MOST_DIGITS = 8
+_GRPC = b"application/grpc"
+_UPPER = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_FORBIDDEN = frozenset(b"\0\r\n")
+
+
+class RequestHead:
+    """What a request said before its message. Shared by all requests with these fields: never changed."""
+
+    __slots__ = ("encoding", "length", "metadata", "path", "refusal", "timeout_ns", "valid", "verb")
+
+    def __init__(self, fields: Fields) -> None:
+        """Check and take apart."""
+        found = dict(fields)
+        self.valid = _well_formed(fields)
+        """False: the stream is in error (RFC 9113, 8.1.1)."""
+        self.path = found.get(b":path", b"")
+        self.encoding = found.get(b"grpc-encoding", b"identity")
+        self.length = _number(found.get(b"content-length"))
+        self.timeout_ns = _timeout_ns(found.get(b"grpc-timeout"))
+        """From the head; None for ever."""
+        self.refusal = _refusal(fields, found)
+        """The block of fields that is the whole answer; None: the call is welcome."""
+        self.metadata: Mapping[str, str] = _metadata(fields)
+        """What is there for an application, texts only, by name in lower case."""
+        self.verb: object | None = None
+        """What the path stands for; for whoever knows the paths."""
+
+
+def _well_formed(fields: Fields) -> bool:
+    pseudo = [name for name, _ in fields if name.startswith(b":")]
+    if len(set(pseudo)) != len(pseudo) or not _PSEUDO.issuperset(pseudo):
+        return False
+    if [name for name, _ in fields[: len(pseudo)]] != pseudo:
+        return False  # one comes behind an ordinary field
+    if any(not dict(fields).get(name) for name in _NEEDED):
+        return False
+    return all(_allowed(name, value) for name, value in fields)
+
+
+def _allowed(name: bytes, value: bytes) -> bool:
+    if not name or name in _OF_THE_CONNECTION or _UPPER.intersection(name) or _FORBIDDEN.intersection(value):
+        return False
+    return not (name == b"te" and value != b"trailers") and not _FORBIDDEN.intersection(name)
+
+
+def _refusal(fields: Fields, found: Mapping[bytes, bytes]) -> bytes | None:
+    kind = found.get(b"content-type", b"")
+    if found.get(b":method") != b"POST":
+        return wrong_status(405)
+    if not kind.startswith(_GRPC) or kind[len(_GRPC) : len(_GRPC) + 1] not in {b"", b"+", b";"}:
+        return wrong_status(415)
+    if b"te" not in found:
+        return malformed("the field `te: trailers` is missing: is there a proxy that knows no HTTP/2?")
+    if sum(len(name) + len(value) + 32 for name, value in fields) > MAX_LIST_BYTES:
+        return refused(RESOURCE_EXHAUSTED, f"metadata above {MAX_LIST_BYTES} bytes")
+    timeout = found.get(b"grpc-timeout")
+    if timeout is not None and _timeout_ns(timeout) is None:
+        return refused(INVALID_ARGUMENT, f"grpc-timeout must be a number and its unit, found {timeout!r}")
+    return None
+
+
+def _timeout_ns(text: bytes | None) -> int | None:
+    if text is None or not 1 < len(text) <= _MOST_DIGITS + 1 or not text[:-1].isdigit():
+        return None
+    unit_ns = _UNITS_NS.get(text[-1:])
+    return None if unit_ns is None else int(text[:-1]) * unit_ns
+
+
+def _number(text: bytes | None) -> int | None:
+    if text is None:
+        return None
+    return int(text) if text.isdigit() and len(text) < 16 else -1  # noqa: PLR2004 - no body is a petabyte
+
+
+def _metadata(fields: Fields) -> Mapping[str, str]:
+    texts = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+    return {
+        name: value
+        for name, value in texts
+        if not name.startswith((":", "grpc-")) and not name.endswith("-bin") and name not in _NO_METADATA
+    }
