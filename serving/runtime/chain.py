@@ -7,7 +7,7 @@ from modelway.bundle.policy import Batching
 from serving.runtime.batching import Batcher
 from serving.runtime.cache import CacheStage
 from serving.runtime.deadlines import in_time
-from serving.runtime.exchange import Exchange, Scorer, direct
+from serving.runtime.exchange import Exchange, Scorer
 from serving.runtime.exposition import Family
 from serving.runtime.fallback import FallbackRule, with_fallback
 from serving.runtime.keyed import by_key
@@ -46,7 +46,7 @@ def chain(served: "Served") -> tuple[Scorer, list[Stage]]:
     """
     policy, stages = served.bundle.policy, list[Stage]()
     width = len(served.columns.names)
-    scorer = direct(served.model)
+    scorer = served.direct
     batching = policy.batching or (Batching() if served.slow else None)
     if batching is not None:
         batcher = Batcher(served.model, width, batching, served.metrics)

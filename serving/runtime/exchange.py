@@ -179,3 +179,21 @@ def direct(model: Model) -> Scorer:
             exchange.finish(many(values), values)  # type: ignore[arg-type]  # mypy does not narrow by type()
 
     return score
+
+
+def unwatched(model: Model, route: Route) -> Callable[[Head, bytes, Respond, int], None]:
+    """Decode, score, answer: what `direct` does with an exchange, for requests that need none."""
+    decode, encode, one, many = route.codec.decode, route.encode, model.one, model.many
+    remember, scored = route.remember, route.scored
+
+    def answer(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
+        parsed = decode(head, body)
+        values: Any = parsed.values
+        probabilities, features = one(values) if type(values) is list else (many(values), values)
+        headers, text = encode(parsed, probabilities)
+        if remember is not None:
+            remember(parsed, probabilities, features)
+        scored(200, perf_counter_ns() - start_ns, parsed.rows)
+        respond(200, headers, text)
+
+    return answer

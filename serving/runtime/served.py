@@ -13,7 +13,7 @@ from serving.runtime.chain import Stage, chain
 from serving.runtime.codecs import V1Json, V2Json
 from serving.runtime.columns import Columns
 from serving.runtime.deadlines import Deadlines
-from serving.runtime.exchange import Codec, Exchange, Route, Scorer, direct
+from serving.runtime.exchange import Codec, Exchange, Route, Scorer, direct, unwatched
 from serving.runtime.exposition import Family
 from serving.runtime.journal import journal
 from serving.runtime.keyed import key_reader
@@ -62,7 +62,8 @@ class Served:
         self.deadlines = Deadlines(policy_ms) if limited else None
         self.reader = key_reader(bundle, self.columns, self.settings.online_store)
         self._stages: list[Stage] = []
-        self.scorer: Scorer = direct(model)
+        self.direct: Scorer = direct(model)
+        self.scorer = self.direct
         self._started_s = time.time()
 
     def warm_up(self) -> None:
@@ -81,11 +82,12 @@ class Served:
         return self._watched(route, self.deadlines) if watched else self._plain(route)
 
     def _plain(self, route: Route) -> Handler:
-        decode, score, fail = route.codec.decode, self.scorer, self.fail
+        fail = self.fail
+        answer = unwatched(self.model, route) if self.scorer is self.direct else _scoring(self.scorer, route)
 
         def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
             try:
-                score(Exchange(route, decode(head, body), respond, start_ns))
+                answer(head, body, respond, start_ns)
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 fail(error, route, respond, start_ns)
 
@@ -164,6 +166,15 @@ class Served:
         yield metrics.gauge(
             "modelway_start_time_seconds", "When the process began, Unix time.", self._started_s
         )
+
+
+def _scoring(score: Scorer, route: Route) -> Handler:
+    decode = route.codec.decode
+
+    def answer(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
+        score(Exchange(route, decode(head, body), respond, start_ns))
+
+    return answer
 
 
 def _close_beside(stages: Iterable[Stage]) -> None:

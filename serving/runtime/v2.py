@@ -15,6 +15,7 @@ from serving.runtime.parsed import (
     checked_entity,
     checked_event_time,
     checked_id,
+    checked_ids,
     checked_row,
     matrix_of,
     row_of,
@@ -174,6 +175,8 @@ class V2Decoder:
             parsed.entity_ids = [checked_entity(v) for v in extras[self._columns.key].data]
         if EVENT_TIME in extras:
             parsed.event_times_us = [checked_event_time(v) for v in extras[EVENT_TIME].data]
+        if columns_of_ids := self._columns.entities.intersection(extras):
+            parsed.entities = {name: checked_ids(extras[name].data) for name in columns_of_ids}
 
     def _matrix_with_extras(
         self, given: Mapping[str, Tensor], extras: Mapping[str, Tensor], rows: int
@@ -191,8 +194,8 @@ class V2Decoder:
         positions = {name: columns.position(name) for name in given if name not in extras}
         _check_lengths(given, rows)
         if len(positions) != self._width:
-            if not columns.left_to_store(positions, keyed=columns.key in given):
-                raise columns.missing_from(positions)
+            if not columns.left_to_store(given, keyed=columns.key in given):
+                raise columns.missing_from(given)
             return Parsed(rows, [], by_key={name: given[name].data for name in positions})
         if rows == 1:
             row = [0.0] * self._width
@@ -229,7 +232,10 @@ def _as_bytes(outputs: Sequence[Output] | None, parameters: Any) -> frozenset[st
 
 
 def _all_floats(tensors: Sequence[Floats]) -> bool:
-    return all(tensor.datatype in _TYPED_FLOATS for tensor in tensors)
+    for tensor in tensors:  # `all` would cost a generator a request  # noqa: SIM110
+        if tensor.datatype not in _TYPED_FLOATS:
+            return False
+    return True
 
 
 def _by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ from serving.runtime.net.poller import Poller, poller
 
 _TURN_S = 1.0
 """How often the loop looks round when nothing happens."""
+_MOST_AT_ONCE = 16
+"""Answers that wait for each other; more would wait for long."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -27,6 +29,10 @@ class Loop:
         """When the present turn began; a clock that costs nothing to read."""
         self.date = b""
         """The `date` header of answers of this second (RFC 9110, 6.6.1)."""
+        self.ident = 0
+        """Of its thread."""
+        self.outbox: list[Callable[[], None]] = []
+        """What is to be sent at the end of this turn."""
         self._soon: deque[Callable[[], None]] = deque()
         self._rounds: list[Callable[[], None]] = []
         self._woken, self._waker = socket.socketpair()
@@ -41,11 +47,6 @@ class Loop:
         """Begin, on a thread of its own."""
         self._read_clocks()
         self._thread.start()
-
-    @property
-    def here(self) -> bool:
-        """Whether the calling thread is the loop's."""
-        return threading.current_thread() is self._thread
 
     def watch(self, descriptor: int, handler: Callable[[], None], *, shared: bool = False) -> None:
         """Call `handler` whenever `descriptor` can be read."""
@@ -84,27 +85,40 @@ class Loop:
             self._guarded(self._soon.popleft())
 
     def _run(self) -> None:
-        ready, handlers = self.poller.ready, self.handlers
-        look_at_s = self.now_s + _TURN_S
+        self.ident = threading.get_ident()
+        ready, look_at_s = self.poller.ready, self.now_s + _TURN_S
         while self._running:
             found = ready(_TURN_S)
             self._read_clocks()
-            for descriptor, _ in found:
-                handler = handlers.get(descriptor)
-                if handler is None:  # someone before it in this turn has closed it
-                    continue
-                try:
-                    handler()
-                except Exception as error:  # noqa: BLE001 - one that fails must not take the others with it
-                    journal("connection_failed", error=repr(error))
+            self._turn(found)
             if self.now_s >= look_at_s:
                 look_at_s = self.now_s + _TURN_S
                 for look in self._rounds:
                     self._guarded(look)
+            if self.outbox:
+                self._send()
         self.poller.close()
         for end in (self._woken, self._waker):
             end.close()
         self._ended.set()
+
+    def _turn(self, found: list[tuple[int, int]]) -> None:
+        handlers, outbox = self.handlers, self.outbox
+        for descriptor, _ in found:
+            handler = handlers.get(descriptor)
+            if handler is None:  # someone before it in this turn has closed it
+                continue
+            try:
+                handler()
+            except Exception as error:  # noqa: BLE001 - one that fails must not take the others with it
+                journal("connection_failed", error=repr(error))
+            if len(outbox) >= _MOST_AT_ONCE:
+                self._send()
+
+    def _send(self) -> None:
+        for send in self.outbox:
+            self._guarded(send)
+        self.outbox.clear()
 
     def _read_clocks(self) -> None:
         self.now_s = monotonic()
