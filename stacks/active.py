@@ -85,6 +85,13 @@ def governance() -> "GovernancePolicy":
     return read_stack(stack_name(), Home.current()).governance
 
 
+def warm_versions() -> int:
+    """How many former production versions the active stack keeps loaded, as its file says now."""
+    from stacks.spec import read_stack  # noqa: PLC0415 - see the module
+
+    return read_stack(stack_name(), Home.current()).serving.warm_versions
+
+
 def feature_store() -> "FeatureStore":
     """The feature store: Feast repository and online store."""
     from modelway.features.store import FeatureStore  # noqa: PLC0415 - see the module

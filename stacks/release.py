@@ -5,20 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 from loadtests.traffic import Traffic, offered
-from modelway.bundle.signing import VERIFY_KEY_FILE
 from modelway.contract import Frozen
 from modelway.errors import ApprovalError
-from modelway.home import Home
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
 from serving.rollout.runner import run_rollout
-from serving.rollout.start import plan_over_live, revision_of
+from serving.rollout.start import plan_over_live
 from serving.rollout.state import Phase, RolloutState
 from serving.rollout.strategies import Strategy
 from serving.rollout.target import Revision
 from stacks.active import registry, reports_folder, serving_target
+from stacks.standby import keep_warm, loaded, revision_in
 
 WEIGHTS = (5, 25, 50, 100)
 
@@ -45,8 +44,7 @@ def revision_for(version: ModelVersion) -> Revision:
     Raises:
         BundleRejectedError: The bundle does not verify.
     """
-    bundle = registry().bundle(version.name, version.version)
-    return revision_of(bundle, verify_key=Home.current().keys / VERIFY_KEY_FILE, version=version.version)
+    return revision_in(registry(), version)
 
 
 def release(
@@ -84,7 +82,8 @@ def release(
     if not target.running:
         target.serve(revision_for(champion))
     bundle = registry().bundle(version.name, version.version)
-    plan = plan_over_live(target, bundle, revision_for(version), **full_capacity(target, plan_options))
+    options = full_capacity(target, plan_options) | {"keep": loaded(registry(), target, version.name)}
+    plan = plan_over_live(target, bundle, revision_for(version), **options)
     if on_plan is not None:
         on_plan(plan, present_rate_rps(target, traffic))
     out = reports_folder() / "rollouts" / plan.id
@@ -113,10 +112,12 @@ def _serve_at_once(version: ModelVersion, who: str) -> Released:
     """The first release, or the champion again, e.g. after a restart of the machine."""
     if version.stage is not Stage.PRODUCTION:
         registry().approvals.check(version.name, version.version, who=who)
-    url = serving_target(version.name).serve(revision_for(version))
+    target = serving_target(version.name)
+    url = target.serve(revision_for(version))
     if version.stage is not Stage.PRODUCTION:
         why = "first release: no version was in production"
         version = registry().promote(version.name, version.version, who=who, why=why)
+    keep_warm(registry(), target, version.name)
     return Released(version=version, url=url, rollout=None)
 
 
@@ -139,13 +140,17 @@ def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVers
     if state.phase is not Phase.PROMOTED:
         return registry().retire(now.name, now.version, who=who, why=why, evidence=evidence)
     try:
-        return registry().promote(now.name, now.version, who=who, why=why, evidence=evidence)
+        promoted = registry().promote(now.name, now.version, who=who, why=why, evidence=evidence)
     except ApprovalError:
         _give_back(now.name)
         raise
+    keep_warm(registry(), serving_target(now.name), now.name)
+    return promoted
 
 
 def _give_back(name: str) -> None:
     """All traffic to the version that the books call champion."""
     if champion := registry().champion(name):
-        serving_target(name).serve(revision_for(champion))
+        target = serving_target(name)
+        target.serve(revision_for(champion))
+        keep_warm(registry(), target, name)

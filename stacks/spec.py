@@ -48,6 +48,14 @@ class Components(Frozen):
         return {name: spec for name in type(self).model_fields if (spec := getattr(self, name))}
 
 
+class ServingPolicy(Frozen):
+    """How the stack serves."""
+
+    warm_versions: int = Field(default=1, ge=0, le=10)
+    """How many former production versions stay loaded beside the one that serves, for a rollback without a
+    start. Each is a process with a model in memory. Of a local gateway; a cluster keeps none."""
+
+
 class StackSpec(Frozen):
     """A whole stack file."""
 
@@ -57,6 +65,7 @@ class StackSpec(Frozen):
     components: Components
     governance: GovernancePolicy = GovernancePolicy()
     """What a version needs before it may go into production; nothing but its gates, when left out."""
+    serving: ServingPolicy = ServingPolicy()
 
 
 def read_stack(name: str, home: Home, folder: Path = SHIPPED) -> StackSpec:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from serving.rollout.state import RolloutState
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, watch or abort a rollout.")
-for _command in (rollout_extras.plan, rollout_extras.ab, rollout_extras.drill):
+for _command in (rollout_extras.plan, rollout_extras.back, rollout_extras.ab, rollout_extras.drill):
     app.command()(_command)
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -169,7 +169,7 @@ def candidate(models: "Registry", model: str) -> "ModelVersion":
         raise TransitionError(
             f"{version.reference} is in {version.stage.value}",
             expected="a version that passed its gates: Staging",
-            remedy=f"`modelway models promote {version.reference} --to Staging`, or roll out another",
+            remedy="`modelway models list` shows which are: train a better one, or roll out another",
         )
     return version
 

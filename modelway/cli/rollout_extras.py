@@ -1,4 +1,4 @@
-"""`modelway rollout plan`, `ab` and `drill`: what it would take, several arms at once, and practice."""
+"""`modelway rollout plan`, `back`, `ab` and `drill`: what it takes, the way back, several arms, practice."""
 
 import getpass
 from pathlib import Path
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from modelway.cli.naming import NAME, WHO
 from modelway.cli.output import emit
 from modelway.errors import ConfigError, RolloutError
+from modelway.people import account
 
 if TYPE_CHECKING:
     from serving.rollout.plan import Plan
     from serving.rollout.state import RolloutState
+    from stacks.rollback import BackPlan
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 
@@ -56,6 +59,45 @@ def plan(
     bundle = registry().bundle(version.name, version.version)
     planned = plan_over_live(target, bundle, revision_for(version), **options)
     tell_needs(planned, rate_rps or present_rate_rps(target, None), as_json=json_)
+
+
+def back(
+    name: str = NAME,
+    *,
+    why: str = typer.Option("", "--why", help="The reason; it goes into the audit log. Not for a dry run."),
+    who: str = WHO,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would change; change nothing."),
+    json_: bool = _JSON,
+) -> None:
+    """Give all traffic back to the version that served before, and write it into the books."""
+    from stacks.rollback import foresee, go_back, require_whole  # noqa: PLC0415 - ZenML and MLflow, seconds
+
+    if dry_run:
+        plan = foresee(name)
+        emit([_change(plan)], as_json=json_, title="Going back would change")
+        require_whole(plan.books)
+        return
+    gone = go_back(name, who=who or account(), why=why)
+    if json_:
+        print(gone.model_dump_json(indent=2))
+        return
+    took = "" if gone.switched is None else f" after {gone.switched.seconds:.2f} s"
+    start = "" if gone.switched is None or gone.switched.warm else "; it was not loaded and had to start"
+    print(f"{gone.version.reference} has all traffic{took} and is champion again{start}")
+
+
+def _change(plan: "BackPlan") -> dict[str, object]:
+    traffic = ", ".join(f"{name} {weight} %" for name, weight in plan.traffic.items())
+    then = plan.books.then
+    return {
+        "champion": f"{plan.books.now.reference} -> {plan.books.back.reference}",
+        "traffic": f"{traffic or 'nobody'} -> {plan.revision.id} 100 %",
+        "loaded": "yes: at once" if plan.warm else "no: it has to start first",
+        "would load": ", ".join(plan.load),
+        "would stop": ", ".join(plan.let_go),
+        "holds": plan.books.verdict.outcome.value,
+        "the next one after that": None if then is None else f"version {then}",
+    }
 
 
 def ab(

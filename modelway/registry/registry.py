@@ -142,6 +142,12 @@ class Registry:
         """
         return "champion" if self.champion(name) else "challenger"
 
+    def fallbacks(self, name: str) -> tuple[ModelVersion, ...]:
+        """The versions that one rollback after another would return to, the next one first."""
+        ledger = self._books.known_or_none(name)
+        served = reversed(ledger.shelf.served[:-1]) if ledger else ()
+        return tuple(self._version(ledger, version) for version in served) if ledger else ()
+
     def rollback_plan(self, name: str) -> RollbackPlan:
         """What `rollback` would do. Writes nothing, neither to the log nor to MLflow.
 

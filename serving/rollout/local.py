@@ -7,11 +7,17 @@ from pathlib import Path
 from modelway.errors import ConfigError, NotReadyError, TransitionError
 from modelway.stats.sequential import Counts
 from serving.gateway.control import Gateway
-from serving.gateway.desired import Desired, RevisionSpec, RevisionStatus, Status, Sticky
+from serving.gateway.desired import Desired, RevisionSpec, Status, Sticky
 from serving.gateway.files import get, put
 from serving.rollout.arms import shares
 from serving.rollout.counters import Ledger, add, observed
-from serving.rollout.local_readings import gateway_readings, replica_readings, signature_of
+from serving.rollout.local_readings import (
+    answered,
+    gateway_readings,
+    readiness_of,
+    replica_readings,
+    signature_of,
+)
 from serving.rollout.pairing import Pairing
 from serving.rollout.rewards import Rewards
 from serving.rollout.sights import Pairs, RewardSource, Slot, Smoke
@@ -122,18 +128,22 @@ class LocalTarget:
         spec = self._layout.read_desired().revisions.get(revision)
         return spec.replicas if spec else 1
 
+    def deployed(self) -> frozenset[RevisionId]:
+        """Revisions that are meant to run, with traffic or without."""
+        return frozenset(self._layout.read_desired().revisions)
+
+    def idle(self) -> frozenset[RevisionId]:
+        """Deployed revisions that nobody's requests go to, mirrored ones included."""
+        wish = self._layout.read_desired()
+        busy = {name for name, weight in wish.weights.items() if weight} | {wish.mirror}
+        return frozenset(wish.revisions) - busy
+
     def rate_rps(self, over_s: float = 1.0) -> float | None:
         """Requests answered per second now, by all revisions; None while no gateway runs."""
-        first = self._answered()
+        first = answered(self.status())
         time.sleep(over_s)
-        second = self._answered()
+        second = answered(self.status())
         return None if first is None or second is None else max(0, second - first) / over_s
-
-    def _answered(self) -> int | None:
-        status = self.status()
-        readings = replica_readings(status) if status is not None else ()
-        known = [each.counters.get("served", 0) for each in readings if each.counters is not None]
-        return sum(known) if known else None
 
     def deploy(self, revision: Revision, *, replicas: int) -> None:
         """Ask for replicas of a revision.
@@ -161,7 +171,7 @@ class LocalTarget:
         found = status.revisions.get(revision) if status else None
         if found is None or revision not in self._layout.read_desired().revisions:
             return None
-        return _readiness(found)
+        return readiness_of(found)
 
     def route(self, weights: Mapping[RevisionId, int], *, mirror: RevisionId | None = None) -> None:
         """Ask for shares of traffic; `routing` says when they are in effect."""
@@ -287,13 +297,3 @@ def _require_same(name: RevisionId, before: RevisionSpec | None, spec: RevisionS
             expected=f"a new name for bundle {spec.digest[:12]}",
             remedy="a revision never changes its bundle: retire it first, or name the new one otherwise",
         )
-
-
-def _readiness(found: RevisionStatus) -> Readiness:
-    problems = [replica.problem for replica in found.replicas if replica.problem]
-    return Readiness(
-        wanted=found.wanted,
-        ready=found.ready,
-        restarts=sum(replica.restarts for replica in found.replicas),
-        problem=problems[-1] if problems else "",
-    )

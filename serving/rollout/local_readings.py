@@ -5,10 +5,10 @@ from pydantic import ValidationError
 from modelway.bundle.bundle import SIGNATURE_JSON_FILE
 from modelway.bundle.signature import Signature
 from modelway.errors import NotReadyError
-from serving.gateway.desired import Status
+from serving.gateway.desired import RevisionStatus, Status
 from serving.gateway.envoy import counters as envoy_counters
 from serving.rollout.counters import Reading, gateway_view, scrape
-from serving.rollout.target import Revision
+from serving.rollout.target import Readiness, Revision
 
 
 def gateway_readings(status: Status) -> tuple[Reading, ...]:
@@ -48,3 +48,21 @@ def signature_of(revision: Revision) -> Signature:
             expected=f"{revision.bundle / SIGNATURE_JSON_FILE}",
             remedy="restore the bundle",
         ) from error
+
+
+def answered(status: Status | None) -> int | None:
+    """Requests answered so far by all replicas; None where no counter can be read."""
+    readings = replica_readings(status) if status is not None else ()
+    known = [each.counters.get("served", 0) for each in readings if each.counters is not None]
+    return sum(known) if known else None
+
+
+def readiness_of(found: RevisionStatus) -> Readiness:
+    """How far the replicas of a revision have come."""
+    problems = [replica.problem for replica in found.replicas if replica.problem]
+    return Readiness(
+        wanted=found.wanted,
+        ready=found.ready,
+        restarts=sum(replica.restarts for replica in found.replicas),
+        problem=problems[-1] if problems else "",
+    )

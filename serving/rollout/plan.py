@@ -99,6 +99,8 @@ class Plan(Frozen):
     experiment: Experiment | None = None
     """Of an a-b test, and of no other strategy."""
     replicas: int = Field(default=1, ge=1)
+    keep: tuple[str, ...] = ()
+    """Revisions that are no part of this rollout and stay loaded at its end."""
     look_every_s: float = Field(default=0.5, gt=0)
     ready_deadline_s: float = Field(default=60.0, gt=0)
     step_deadline_s: float = Field(default=300.0, gt=0)

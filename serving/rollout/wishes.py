@@ -74,7 +74,7 @@ def _needed(state: RolloutState, plan: Plan) -> frozenset[RevisionId]:
 def _superfluous(state: RolloutState, seen: Facts, plan: Plan) -> tuple[RevisionId, ...]:
     there: Mapping[RevisionId, int] = seen.routing.weights if seen.routing else {}
     if state.phase is Phase.PROMOTED:
-        return tuple(sorted(set(there) - {state.stable, state.canary}))
+        return tuple(sorted(set(there) - {state.stable, state.canary, *plan.keep}))
     leaving = state.phase is Phase.ROLLING_BACK and state.restored_at is not None
     if not leaving:
         return ()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import stacks.active
 import stacks.experiment
 import stacks.release
+import stacks.standby
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout, serve
 from modelway.contract import Outcome, Verdict
@@ -78,6 +79,9 @@ class FakeRegistry:
         self.stages[reference] = Stage.PRODUCTION
         return self.get(name, reference)
 
+    def fallbacks(self, _name: str) -> tuple[Any, ...]:
+        return ()
+
     def retire(self, name: str, reference: int, **_facts: Any) -> Any:
         self.stages[reference] = Stage.ARCHIVED
         return self.get(name, reference)
@@ -98,6 +102,7 @@ def call(
         monkeypatch.setattr(module, "serving_target", lambda *_: target)
         monkeypatch.setattr(module, "registry", lambda: registry)
     monkeypatch.setattr(stacks.active, "local_gateway", lambda *_: target)
+    monkeypatch.setattr(stacks.standby, "warm_versions", lambda: 0)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
     def run(station: Any, *argv: str) -> Any:

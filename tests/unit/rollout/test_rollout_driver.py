@@ -165,10 +165,11 @@ def test_an_abort_restores_and_is_named(make_plan: Callable[..., Plan]) -> None:
     assert state.cause == "aborted: lunch"
 
 
-def test_promotion_keeps_the_old_revision_warm_and_lets_older_ones_go(
-    make_plan: Callable[..., Plan], seen: Seen
+@pytest.mark.parametrize(("keep", "gone"), [((), (Retire(revision="v0"),)), (("v0",), ())])
+def test_promotion_keeps_the_old_revision_warm_and_lets_older_ones_go_that_nobody_keeps(
+    make_plan: Callable[..., Plan], seen: Seen, keep: tuple[str, ...], gone: tuple[Retire, ...]
 ) -> None:
-    plan = make_plan(weights=(100,))
+    plan = make_plan(weights=(100,), keep=keep)
     old = {"v0": 0, "v1": 100, "v2": 0}
     state = step(begin(plan, START), plan, 1, canary=READY, routing=Routing(weights=old))
     now = Routing(weights={"v0": 0, "v1": 0, "v2": 100})
@@ -178,7 +179,7 @@ def test_promotion_keeps_the_old_revision_warm_and_lets_older_ones_go(
     state, acts = advance(state, facts, plan)
 
     assert state.phase is Phase.PROMOTED
-    assert acts == (Retire(revision="v0"),)
+    assert acts == gone
 
 
 numbers = st.none() | st.integers(0, 3000)

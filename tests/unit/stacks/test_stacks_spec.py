@@ -121,3 +121,11 @@ def test_rules_that_are_misspelt_or_cannot_be_kept_are_named(tmp_path: Path):
         read_stack("mine", HOME, write(tmp_path, minimal(governance={"aprovals": 1})))
     with pytest.raises(ConfigError, match="2 approvals cannot come from 1 approvers"):
         read_stack("mine", HOME, write(tmp_path, minimal(governance={"approvals": 2, "approvers": ["ada"]})))
+
+
+def test_a_stack_keeps_one_former_version_loaded_unless_it_says_otherwise(tmp_path: Path):
+    assert read_stack("mine", HOME, write(tmp_path, minimal())).serving.warm_versions == 1
+    said = minimal(serving={"warm_versions": 3})
+    assert read_stack("mine", HOME, write(tmp_path, said)).serving.warm_versions == 3
+    with pytest.raises(ConfigError, match="warm_version"):
+        read_stack("mine", HOME, write(tmp_path, minimal(serving={"warm_version": 3})))

@@ -1,0 +1,172 @@
+"""Back to the version that served before: its traffic first, then the books, in one command."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from modelway.contract import Frozen, Outcome
+from modelway.errors import InputError, IntegrityError, TransitionError
+from modelway.registry.model_version import ModelVersion, RollbackPlan
+from serving.gateway.files import Holder
+from serving.rollout.local import LocalTarget
+from serving.rollout.runner import Records
+from serving.rollout.switching import Switched, switch, weights_of
+from serving.rollout.target import Revision, RevisionId
+from stacks.active import local_gateway, registry, serves_on_a_cluster, serving_target
+from stacks.standby import keep_warm, revision_in, standby, superfluous
+
+
+class BackPlan(Frozen):
+    """What going back would change."""
+
+    books: RollbackPlan
+    revision: Revision
+    """Would get all traffic."""
+    traffic: Mapping[RevisionId, int]
+    """Percent per revision now; empty while nothing serves."""
+    warm: bool
+    """It is loaded and ready: traffic moves without a start."""
+    load: tuple[RevisionId, ...] = ()
+    """Would be loaded afterwards, to go back to next."""
+    let_go: tuple[RevisionId, ...] = ()
+    """Would be stopped afterwards."""
+
+
+class WentBack(Frozen):
+    """What going back has changed."""
+
+    version: ModelVersion
+    """In production again."""
+    switched: Switched | None
+    """None on a cluster, which tells no more than that it is done."""
+
+
+def foresee(name: str) -> BackPlan:
+    """What `go_back` would do. Changes nothing: no process, no file, no log.
+
+    Raises:
+        NotFoundError: Nobody registered that model, or the bundle to go back to is gone.
+        TransitionError: No version served before, or the traffic is not this model's to move.
+        BundleRejectedError: The bundle to go back to does not verify.
+    """
+    models = registry()
+    target = serving_target(name) if serves_on_a_cluster() else local_gateway()  # the former writes settings
+    books = models.rollback_plan(name)
+    revision = revision_in(models, books.back)
+    _require_idle(target, name)
+    routing = target.routing() if target.running else None
+    if not isinstance(target, LocalTarget):
+        return BackPlan(books=books, revision=revision, traffic=weights_of(routing), warm=False)
+    _require_own(name, weights_of(routing))
+    kept = standby(models, name, after=1)
+    status = target.status()
+    found = status.revisions.get(revision.id) if status else None
+    return BackPlan(
+        books=books,
+        revision=revision,
+        traffic=weights_of(routing),
+        warm=found is not None and 0 < found.wanted <= found.ready,
+        load=tuple(each.id for each in kept if each.id not in target.deployed()),
+        let_go=_let_go(target, name, [revision, *kept], weights_of(routing)),
+    )
+
+
+def go_back(name: str, *, who: str, why: str) -> WentBack:
+    """Give all traffic to the version that served before, then write it into the books.
+
+    The gateway goes on answering with the present version until every replica of the former one is ready;
+    where the stack keeps it loaded that is at once. A call that was killed is carried on by the next.
+
+    Args:
+        name: The model.
+        who: Person or program.
+        why: In their words.
+
+    Raises:
+        InputError: No reason is given.
+        NotFoundError: Nobody registered that model, or the bundle to go back to is gone.
+        TransitionError: No version served before, a rollout is under way, or another model has the traffic.
+        IntegrityError: What would come back, or the log, is not what it was.
+        NotReadyError: Its replicas did not become ready; traffic stayed where it was.
+    """
+    if not (who.strip() and why.strip()):
+        raise InputError("a rollback without a reason", expected="who and why", remedy='say --why "…"')
+    target = serving_target(name)
+    with _alone(target, name):
+        plan = foresee(name)
+        require_whole(plan.books)
+        switched = _moved(target, plan)
+        facts = {} if switched is None else {"traffic": switched.model_dump(mode="json")}
+        version = registry().rollback(name, who=who, why=why, evidence=facts)
+        keep_warm(registry(), target, name)
+    return WentBack(version=version, switched=switched)
+
+
+def require_whole(books: RollbackPlan) -> None:
+    """Refuse to go back to what was altered, or by a log that was.
+
+    Raises:
+        IntegrityError: It was.
+    """
+    if books.verdict.outcome is Outcome.FAIL:
+        raise IntegrityError(
+            f"{books.back.reference} does not hold: {books.verdict.summary()}",
+            expected="bundle, evaluation and log as they were registered",
+            remedy=f"restore what was altered; `modelway serve {books.back.reference}` moves traffic at your "
+            "own risk, if its bundle verifies",
+        )
+
+
+def _moved(target: object, plan: BackPlan) -> Switched | None:
+    if not isinstance(target, LocalTarget):
+        serving_target(plan.books.back.name).serve(plan.revision)
+        return None
+    live = next(iter(plan.traffic), None)
+    target.start()
+    return switch(target, plan.revision, replicas=target.replicas(live) if live else 1)
+
+
+def _let_go(
+    target: LocalTarget, name: str, kept: list[Revision], traffic: Mapping[RevisionId, int]
+) -> tuple[RevisionId, ...]:
+    """What has no traffic now and is not kept, and what has it now: the version that is left."""
+    leaving = set(traffic) - {each.id for each in kept}
+    return tuple(sorted({*superfluous(target, name, kept), *leaving}))
+
+
+@contextmanager
+def _alone(target: object, name: str) -> Iterator[None]:
+    """No rollout of the service begins meanwhile."""
+    if not isinstance(target, LocalTarget):
+        yield
+        return
+    holder = Holder(Records(target.root).driver_lock(name))
+    if not holder.take():
+        raise _under_way(name, "another process moves its traffic")
+    try:
+        yield
+    finally:
+        holder.release()
+
+
+def _require_idle(target: object, name: str) -> None:
+    record = Records(target.root).read(name) if isinstance(target, LocalTarget) else None
+    if record is not None and not record.state.finished:
+        raise _under_way(name, f"rollout {record.plan.id} stands at {record.state.phase.value}")
+
+
+def _under_way(name: str, found: str) -> TransitionError:
+    return TransitionError(
+        f"{name}: {found}",
+        expected="no rollout under way",
+        remedy=f"`modelway rollout abort {name}` gives all traffic back to the stable version; then go back",
+    )
+
+
+def _require_own(name: str, traffic: Mapping[RevisionId, int]) -> None:
+    others = sorted(each for each in traffic if each.rpartition("-")[0] != name)
+    if others:
+        raise TransitionError(
+            f"{', '.join(others)} has the traffic of this gateway, no version of {name}",
+            expected=f"a version of {name}, or nothing, behind the gateway",
+            remedy=f"`modelway serve {name}`, or `modelway models rollback {name}` for the books alone",
+        )
