@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat
 
@@ -28,6 +28,8 @@ class Lineage(Frozen):
     """Name of the fitter: `hgb`, `mlp`."""
     params: Mapping[str, bool | int | FiniteFloat | str] = Field(default_factory=dict)
     seed: int
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = "platt"
+    """How log-odds became probabilities. Bundles from before it was chosen all have Platt's line."""
     git_commit: str | None = None
     """None when the code did not come from a checkout."""
     lock_sha256: str | None = None

@@ -6,11 +6,12 @@ import numpy as np
 
 from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT, Input
 from modelway.errors import ParityError
-from modelway.optimize.graph import IR_VERSION, KNOWN, MARGIN, ML_OPSET, OPSET, GraphPart, constant, node
+from modelway.optimize.calibrator_graph import calibrator_graph
+from modelway.optimize.graph import IR_VERSION, KNOWN, ML_OPSET, OPSET, GraphPart, constant, node
 from modelway.training.encoding import code_limits
 
 if TYPE_CHECKING:
-    from modelway.training.calibration import Calibrator
+    from modelway.training.calibration import AnyCalibrator
 
 FLOAT = 1
 """onnx.TensorProto.FLOAT"""
@@ -24,7 +25,7 @@ class Exportable(Protocol):
         ...
 
 
-def to_onnx(model: Exportable, calibrator: "Calibrator", inputs: tuple[Input, ...]) -> bytes:
+def to_onnx(model: Exportable, calibrator: "AnyCalibrator", inputs: tuple[Input, ...]) -> bytes:
     """Join preprocessing, model and calibrator.
 
     Nothing in the bytes depends on time, place or the order of a set: the same model gives the same file.
@@ -35,7 +36,7 @@ def to_onnx(model: Exportable, calibrator: "Calibrator", inputs: tuple[Input, ..
     import onnx  # noqa: PLC0415 - half a second that training's callers need not pay
     from onnx import helper  # noqa: PLC0415 - as above
 
-    parts = (_codes_checked(inputs), model.graph(), _calibrated(calibrator))
+    parts = (_codes_checked(inputs), model.graph(), calibrator_graph(calibrator))
     graph = helper.make_graph(
         [n for part in parts for n in part.nodes],
         "modelway",
@@ -81,20 +82,5 @@ def _codes_checked(inputs: tuple[Input, ...]) -> GraphPart:
         node("And", ["in_range", "is_whole"], "is_code"),
         node("Or", ["is_code", "is_number"], "is_valid"),
         node("Where", ["is_valid", GRAPH_INPUT, "nan"], KNOWN),
-    )
-    return GraphPart(nodes, constants)
-
-
-def _calibrated(calibrator: "Calibrator") -> GraphPart:
-    constants = (
-        constant("slope", calibrator.slope),
-        constant("intercept", calibrator.intercept),
-        constant("flat", [-1], np.int64),
-    )
-    nodes = (
-        node("Reshape", [MARGIN, "flat"], "margin_flat"),
-        node("Mul", ["margin_flat", "slope"], "steeper"),
-        node("Add", ["steeper", "intercept"], "log_odds"),
-        node("Sigmoid", ["log_odds"], GRAPH_OUTPUT),
     )
     return GraphPart(nodes, constants)

@@ -79,6 +79,7 @@ def lineage_of(
         kind=trained.kind,
         params=trained.params,
         seed=trained.seed,
+        calibrator=trained.calibrator.method,
         git_commit=trained.environment.git_commit,
         lock_sha256=trained.environment.lock_sha256,
         training_set_sha256=training_set.sha256,

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
 
 from modelway.bundle.signature import Signature
 from modelway.contract import Frozen
 from modelway.data.frames import FrameRef
 from modelway.data.storage import Folder, sha256_of
 from modelway.errors import NotFoundError, SnapshotCorruptError
-from modelway.training.calibration import Calibrator
+from modelway.training.calibration import AnyCalibrator
 from modelway.training.environment import Environment
+from modelway.training.policy import Cost
 
 
 class FileRef(Frozen):
@@ -74,6 +78,32 @@ class Trial(Frozen):
     run_id: str
     """Of the nested MLflow run."""
     fit_seconds: float
+    state: Literal["finished", "pruned", "diverged"] = "finished"
+    """Pruned: given up because its losses lagged. Diverged: its scores are no numbers."""
+    costs: Mapping[Cost, int] = Field(default_factory=dict)
+    """Operations for one row, bytes of the graph, rows visited in learning; nothing for a pruned trial."""
+
+
+class Finalist(Frozen):
+    """A trial that was looked at from every side. The first four numbers decide; the clock's only inform."""
+
+    kind: str
+    number: int
+    pr_auc: float
+    operations: int
+    """Arithmetic operations and comparisons for one row, at most."""
+    bytes: int
+    row_visits: int
+    """Train rows times rounds."""
+    latency_us: float
+    """Median of single rows in ONNX Runtime, in this process, microseconds …"""
+    latency_low_us: float
+    latency_high_us: float
+    """… and its 95 % interval within the measurement; another hour may differ by more."""
+    fit_seconds: float
+    on_front: bool
+    """No other finalist is as good in quality, operations, bytes and row visits and better in one."""
+    chosen: bool
 
 
 class Trained(Frozen):
@@ -87,7 +117,9 @@ class Trained(Frozen):
     snapshot_id: str
     as_of: datetime
     signature: Signature
-    calibrator: Calibrator
+    calibrator: AnyCalibrator
+    calibrator_reason: str = ""
+    """Why this way of calibrating, in one sentence."""
     onnx: FileRef
     """The graph that is served: preprocessing, model, calibrator."""
     native: FileRef
@@ -98,6 +130,7 @@ class Trained(Frozen):
     metrics: Mapping[str, float]
     """On the calibration rows, after calibration: `pr_auc`, `roc_auc`, `log_loss`, `ece`, `base_rate`."""
     trials: tuple[Trial, ...]
+    finalists: tuple[Finalist, ...] = ()
     reason: str
     """Why this kind and these parameters, in one sentence."""
     run_id: str

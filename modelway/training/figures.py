@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 from modelway.stats.calibration import reliability
 from modelway.stats.ranking import FloatArray, pr_auc, pr_curve, roc_auc, roc_curve
 from modelway.training.candidates.base import Epoch
+
+if TYPE_CHECKING:
+    from modelway.training.artifacts import Finalist
 
 DOTS_PER_INCH = 100
 
@@ -33,6 +37,11 @@ def score_figures(y: FloatArray, probabilities: FloatArray, rows_named: str) -> 
 def loss_figure(epochs: Sequence[Epoch], rounds: int) -> bytes:
     """Both losses over the epochs as PNG; the round that was kept is marked."""
     return _png(lambda axes: _draw_losses(axes, epochs, rounds))
+
+
+def pareto_figure(finalists: "Sequence[Finalist]") -> bytes:
+    """PR-AUC over operations as PNG: area is the graph's size, filled is on the front, crossed is chosen."""
+    return _png(lambda axes: _draw_front(axes, finalists))
 
 
 def _png(draw: Callable[[Axes], None]) -> bytes:
@@ -79,4 +88,21 @@ def _draw_losses(axes: Axes, epochs: Sequence[Epoch], rounds: int) -> None:
     axes.plot(numbers, [epoch.validation_loss for epoch in epochs], label="validation")
     axes.axvline(rounds, linestyle=":", color="grey", label=f"kept: {rounds}")
     axes.set(xlabel="trees or epochs", ylabel="log loss, nats", title="Loss")
+    axes.legend()
+
+
+def _draw_front(axes: Axes, finalists: "Sequence[Finalist]") -> None:
+    largest = max(f.bytes for f in finalists)
+    for number, kind in enumerate(dict.fromkeys(f.kind for f in finalists)):
+        own = [f for f in finalists if f.kind == kind]
+        x, y = [f.operations for f in own], [f.pr_auc for f in own]
+        area = [30 + 270 * f.bytes / largest for f in own]
+        colour = f"C{number}"
+        axes.scatter(x, y, s=area, facecolors="none", edgecolors=colour, label=kind)
+        front = [f for f in own if f.on_front]
+        axes.scatter([f.operations for f in front], [f.pr_auc for f in front], s=30, color=colour)
+    chosen = [f for f in finalists if f.chosen]
+    axes.scatter([f.operations for f in chosen], [f.pr_auc for f in chosen], marker="x", s=90, color="black")
+    axes.set(xscale="log", xlabel="operations a row", ylabel="PR-AUC, validation rows")
+    axes.set_title("Finalists: filled = nothing beats it on every side, x = chosen", fontsize=9)
     axes.legend()

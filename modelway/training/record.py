@@ -1,13 +1,16 @@
 """What a training leaves in MLflow: one parent run, one nested run for each trial."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from modelway.training.artifacts import Trained
-from modelway.training.figures import loss_figure
-from modelway.training.search import Attempt
+from modelway.training.artifacts import Finalist, Trained
+from modelway.training.attempt import Attempt
+from modelway.training.figures import loss_figure, pareto_figure
 from modelway.training.tracking import Tracker
+
+PARETO_FILE = "pareto.json"
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,18 @@ class Pages:
             yield run_id
 
     def write(self, run_id: str, attempt: Attempt) -> None:
-        """Parameters, validation metrics, losses per epoch."""
+        """Parameters, validation metrics, losses per epoch, costs; and that it was given up, where it was."""
         metrics = {f"validation_{name}": value for name, value in attempt.metrics.items()}
-        self.tracker.log(run_id, params=attempt.params, metrics={**metrics, "rounds": attempt.rounds})
+        costs: dict[str, float] = dict(attempt.costs.items())
+        numbers = {**metrics, **costs, "rounds": attempt.rounds}
+        tags = {"modelway.trial_state": attempt.state}
+        self.tracker.log(run_id, params=attempt.params, metrics=numbers, tags=tags)
         self.tracker.log_epochs(run_id, attempt.epochs)
         self.tracker.log_bytes(run_id, loss_figure(attempt.epochs, attempt.rounds), "figures/loss.png")
+
+    def bury(self, run_id: str) -> None:
+        """Mark the run of a process that died over it."""
+        self.tracker.bury(run_id)
 
 
 def record(trained: Trained, figures: Mapping[str, bytes], tracker: Tracker) -> None:
@@ -43,11 +53,15 @@ def record(trained: Trained, figures: Mapping[str, bytes], tracker: Tracker) -> 
         tags={
             "modelway.kind": trained.kind,
             "modelway.reason": trained.reason,
+            "modelway.calibrator": trained.calibrator.method,
+            "modelway.calibrator_reason": trained.calibrator_reason,
+            "mlflow.loggedArtifacts": json.dumps([{"path": PARETO_FILE, "type": "table"}]),
             "modelway.onnx_sha256": trained.onnx.sha256,
             "modelway.train_sha256": trained.train.sha256,
         },
     )
-    for name, png in figures.items():
+    tracker.log_bytes(trained.run_id, _pareto_table(trained.finalists), PARETO_FILE)
+    for name, png in {**figures, "pareto.png": pareto_figure(trained.finalists)}.items():
         tracker.log_bytes(trained.run_id, png, f"figures/{name}")
     tracker.log_bytes(trained.run_id, trained.onnx.read(), "model.onnx")
     tracker.log_bytes(trained.run_id, trained.signature.model_dump_json(indent=2).encode(), "signature.json")
@@ -58,6 +72,12 @@ def _metrics(trained: Trained) -> dict[str, float]:
     return {
         **calibrated,
         "threshold": trained.signature.threshold,
-        "calibrator_slope": trained.calibrator.slope,
-        "calibrator_intercept": trained.calibrator.intercept,
+        **{f"calibrator_{name}": value for name, value in trained.calibrator.numbers().items()},
     }
+
+
+def _pareto_table(finalists: Sequence[Finalist]) -> bytes:
+    """In the form that MLflow's pages show as a table."""
+    rows = [finalist.model_dump() for finalist in finalists]
+    columns = list(Finalist.model_fields)
+    return json.dumps({"columns": columns, "data": [[row[c] for c in columns] for row in rows]}).encode()

@@ -19,8 +19,8 @@ from modelway.stats.ranking import pr_auc, roc_auc
 from modelway.training.candidates.base import Recipe
 from modelway.training.encoding import encode, labels, signature_from
 from modelway.training.environment import Environment, current
+from modelway.training.final import fit
 from modelway.training.splits import split_by_time
-from modelway.training.tune import fit
 
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
@@ -56,7 +56,8 @@ def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStor
     training_set, splits = write_frame(rows, folder), split_by_time(rows, folder)
     signature = signature_from(use_case, splits.train.load(), bundle.signature.threshold)
     recipe = Recipe(signature.inputs, dict(lineage.params), lineage.seed)
-    onnx = to_onnx(*fit(lineage.kind, recipe, signature, splits), signature.inputs)
+    model, calibrator, _ = fit(lineage.kind, recipe, signature, splits, (lineage.calibrator,))
+    onnx = to_onnx(model, calibrator, signature.inputs)
     here = _environment(lineage, current())
     same_place = here.outcome is Outcome.PASS
     reasons = [

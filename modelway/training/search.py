@@ -1,50 +1,45 @@
-"""Hyper-parameter search for one kind of model: Optuna's TPE, seeded, a few trials."""
+"""Hyper-parameter search over all candidates, by one process or by several that share their books."""
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
 
 from modelway.bundle.signature import Input
-from modelway.contract import Candidate, Choice, FloatRange, IntRange
-from modelway.stats.calibration import log_loss
-from modelway.stats.ranking import pr_auc, roc_auc
 from modelway.training.artifacts import Trial
-from modelway.training.calibration import sigmoid
+from modelway.training.attempt import Attempt, attempt
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import Epoch, Kind, Margins, Params, Recipe, Rows, Value, complete
+from modelway.training.candidates.base import Rows, complete
 from modelway.training.choice import Tried
+from modelway.training.draws import Draws, Plan
+from modelway.training.study import Claim, Entry
 
 logger = logging.getLogger(__name__)
 
-Range = FloatRange | IntRange | Choice
+POLL_S = 0.2
+"""How often a process that has nothing to do looks whether another has finished, or died."""
+
+
+@dataclass(frozen=True)
+class FoldRows:
+    """Rows to learn from and rows to validate on."""
+
+    train: Rows
+    validation: Rows
 
 
 @dataclass(frozen=True)
 class Task:
-    """Rows to learn from and rows to choose by, newer than the former."""
+    """What trials are scored on: one fold, or several whose scores are averaged."""
 
-    train: Rows
-    validation: Rows
+    folds: tuple[FoldRows, ...]
     inputs: tuple[Input, ...]
     seed: int
-
-
-@dataclass
-class Attempt:
-    """What one trial leaves in its run."""
-
-    params: Params
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    epochs: list[Epoch] = field(default_factory=list)
-    rounds: int = 0
-    margins: Margins = field(default_factory=lambda: np.empty(0))
-    """Of the validation rows."""
 
 
 class Notebook(Protocol):
@@ -58,88 +53,76 @@ class Notebook(Protocol):
         """Fill the page."""
         ...
 
+    def bury(self, run_id: str) -> None:
+        """Close the page of a process that died over it."""
+        ...
 
-def search(candidate: Candidate, task: Task, notebook: Notebook, trials: int) -> tuple[Tried, ...]:
-    """Try `trials` settings, the kind's defaults first; all of them are returned, in order.
+
+def search(plans: Sequence[Plan], task: Task, notebook: Notebook) -> tuple[Tried, ...]:
+    """Try each candidate's settings, its kind's defaults first; all trials are returned, in order.
+
+    Processes that share the plans' books share the work; each returns all trials.
 
     Raises:
-        ConfigError: The kind, or a hyper-parameter of the candidate, does not exist.
+        ConfigError: A kind, or a hyper-parameter of a candidate, does not exist.
     """
-    kind = kind_named(candidate.kind)
-    complete(candidate.kind, kind.defaults, {**dict.fromkeys(candidate.space, 0), **candidate.fixed})
-    study = _study(candidate, kind, task.seed, trials)
-    return tuple(_try(study, candidate, kind, task, notebook) for _ in range(trials))
-
-
-def _study(candidate: Candidate, kind: Kind, seed: int, trials: int) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, trials // 3))
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial(_starting_point(candidate, kind))
-    return study
+    for plan in plans:
+        kind = kind_named(plan.candidate.kind)
+        space, fixed = plan.candidate.space, plan.candidate.fixed
+        complete(plan.candidate.kind, kind.defaults, {**dict.fromkeys(space, 0), **fixed})
+    draws = [Draws(plan, task.seed) for plan in plans]
+    while any(len(plan.book.entries()) < plan.trials for plan in plans):
+        if not any(_advance(each, task, notebook) for each in draws):
+            time.sleep(POLL_S)
+    return tuple(plan.book.entries()[slot].tried for plan in plans for slot in range(plan.trials))
 
 
-def _starting_point(candidate: Candidate, kind: Kind) -> dict[str, Value]:
-    return {
-        name: kind.defaults[name]
-        for name, span in candidate.space.items()
-        if _within(span, kind.defaults[name])
-    }
+def _advance(draws: Draws, task: Task, notebook: Notebook) -> bool:
+    """Work on the first trial that can be drawn and that nobody works on; False when there is none."""
+    book = draws.plan.book
+    for slot in _open(draws.plan):
+        with book.claim(slot) as claim:
+            if claim is not None and slot not in book.entries():
+                book.enter(slot, _tried(draws, slot, task, notebook, claim))
+                return True
+    return False
 
 
-def _within(span: Range, value: Value) -> bool:
-    if isinstance(span, Choice):
-        return value in span.options
-    return not isinstance(value, str) and span.low <= value <= span.high
+def _open(plan: Plan) -> Iterator[int]:
+    done = set(plan.book.entries())
+    return (s for s in range(plan.trials) if s not in done and done.issuperset(plan.known_to(s)))
 
 
-def _try(study: Any, candidate: Candidate, kind: Kind, task: Task, notebook: Notebook) -> Tried:
-    asked = study.ask()
-    suggested = {name: _suggest(asked, name, candidate.space[name]) for name in sorted(candidate.space)}
-    params = complete(candidate.kind, kind.defaults, {**candidate.fixed, **suggested})
-    with notebook.attempt(candidate.kind, asked.number) as run_id:
-        started = time.perf_counter()
-        attempt = _attempt(kind, params, task)
-        seconds = time.perf_counter() - started
-        notebook.write(run_id, attempt)
-    score = attempt.metrics["pr_auc"]
-    study.tell(asked, score if np.isfinite(score) else None, state=_state(score))
-    logger.info("%s trial %d: PR-AUC %.4f in %.1f s", candidate.kind, asked.number, score, seconds)
+def _tried(draws: Draws, slot: int, task: Task, notebook: Notebook, claim: Claim) -> Entry:
+    name, drawn = draws.plan.candidate.kind, draws.of(slot)
+    if abandoned := claim.abandoned_run():
+        notebook.bury(abandoned)
+    with notebook.attempt(name, slot) as run_id:
+        claim.begun(run_id)
+        made = attempt(kind_named(name), drawn.params, task, drawn.asked)
+        notebook.write(run_id, made)
     trial = Trial(
-        kind=candidate.kind,
-        number=asked.number,
-        params=params,
-        rounds=attempt.rounds,
-        metrics=attempt.metrics,
+        kind=name,
+        number=slot,
+        params=drawn.params,
+        rounds=made.rounds,
+        metrics={key: value for key, value in made.metrics.items() if np.isfinite(value)},
         run_id=run_id,
-        fit_seconds=seconds,
+        fit_seconds=made.fit_seconds,
+        state=made.state,
+        costs=made.costs,
     )
-    return Tried(trial, attempt.margins)
+    tried = Tried(trial, made.margins, made.graph)
+    logger.info(
+        "%s trial %d: %s, PR-AUC %.4f, %.1f s", name, slot, made.state, tried.pr_auc, made.fit_seconds
+    )
+    value = tried.pr_auc if made.state == "finished" else None
+    return Entry(drawn.study.tell(drawn.asked, value, state=_STATES[made.state]), tried)
 
 
-def _state(score: float) -> Any:
-    return optuna.trial.TrialState.COMPLETE if np.isfinite(score) else optuna.trial.TrialState.FAIL
-
-
-def _suggest(asked: Any, name: str, span: Range) -> Value:
-    if isinstance(span, Choice):
-        chosen: Value = asked.suggest_categorical(name, list(span.options))
-    elif isinstance(span, IntRange):
-        chosen = asked.suggest_int(name, span.low, span.high, log=span.log)
-    else:
-        chosen = asked.suggest_float(name, span.low, span.high, log=span.log)
-    return chosen
-
-
-def _attempt(kind: Kind, params: Params, task: Task) -> Attempt:
-    attempt = Attempt(params=params)
-    recipe = Recipe(inputs=task.inputs, params=params, seed=task.seed)
-    fitted = kind.fit(task.train, task.validation, recipe, attempt.epochs.append)
-    margins = fitted.margins(task.validation.X)
-    attempt.rounds, attempt.margins = fitted.rounds, margins
-    attempt.metrics = {
-        "pr_auc": float(pr_auc(task.validation.y, margins)),
-        "roc_auc": float(roc_auc(task.validation.y, margins)),
-        "log_loss": float(log_loss(task.validation.y, sigmoid(margins))),
-    }
-    return attempt
+_STATES: Mapping[str, Any] = {
+    "finished": optuna.trial.TrialState.COMPLETE,
+    "pruned": optuna.trial.TrialState.PRUNED,
+    "diverged": optuna.trial.TrialState.FAIL,
+}

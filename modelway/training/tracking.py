@@ -54,19 +54,37 @@ class Tracker:
         Yields:
             The run id.
         """
+        run_id = self.begin(experiment, name, parent=parent, tags=tags)
+        with self.ended(run_id):
+            yield run_id
+
+    def begin(
+        self, experiment: str, name: str, *, parent: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> str:
+        """A run that somebody else ends, in `ended`; returns its id. See `run`."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
         all_tags = {**(tags or {}), **nested}
         made = self.client.create_run(self._experiment(experiment), run_name=name, tags=all_tags)
-        run_id: str = made.info.run_id
+        return str(made.info.run_id)
+
+    @contextmanager
+    def ended(self, run_id: str) -> Iterator[None]:
+        """End a run with the block, one that was ended before as well. See `run`."""
+        self.client.update_run(run_id, status="RUNNING")
         status = "KILLED"
         try:
-            yield run_id
+            yield
             status = "FINISHED"
         except Exception:
             status = "FAILED"
             raise
         finally:
             self.client.set_terminated(run_id, status)
+
+    def bury(self, run_id: str) -> None:
+        """Mark a run KILLED whose process died over it; one that ended otherwise is left."""
+        if self.client.get_run(run_id).info.status == "RUNNING":
+            self.client.set_terminated(run_id, "KILLED")
 
     def log(
         self,

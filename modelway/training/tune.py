@@ -1,31 +1,41 @@
 """Search, choose, fit on all train rows, calibrate, export: from splits to one trained model."""
 
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from pydantic import AwareDatetime, Field
 
+from modelway.bundle.canonical import canonical_json
 from modelway.bundle.signature import Signature
 from modelway.contract import Frozen
-from modelway.errors import ConfigError, GateError
+from modelway.errors import ConfigError
 from modelway.optimize.export import to_onnx
 from modelway.stats.calibration import calibration_error, log_loss
 from modelway.stats.ranking import pr_auc, roc_auc
-from modelway.training.artifacts import Trained, Trial, keep
-from modelway.training.calibration import Calibrator, fit_calibrator, threshold_from
+from modelway.training.artifacts import Finalist, Trained, Trial, keep
+from modelway.training.calibration import AnyCalibrator, threshold_from
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import FittedModel, Margins, Recipe, Rows, Value, ignore_epoch
-from modelway.training.choice import Decision, Tried, choose
-from modelway.training.encoding import encode, known, labels, refuse_empty_columns, signature_from
+from modelway.training.candidates.base import FittedModel, Recipe, Rows, Value
+from modelway.training.choice import Decision, choose
+from modelway.training.draws import Plan
+from modelway.training.encoding import encode, refuse_empty_columns, signature_from
 from modelway.training.environment import Environment, current
 from modelway.training.figures import score_figures
+from modelway.training.final import fit, rows_of
+from modelway.training.folds import validation_folds
+from modelway.training.pareto import finalists
+from modelway.training.policy import CalibratorMethod, TrainingPolicy, Validation, training_policy
 from modelway.training.record import Pages, record
-from modelway.training.search import Task, search
-from modelway.training.splits import Splits, cut, require_both_classes
+from modelway.training.search import FoldRows, Task, search
+from modelway.training.splits import Splits
+from modelway.training.study import PrivateBook, SharedStudy
 from modelway.training.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -33,8 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VALIDATION_SHARE = 0.25
-"""Newest share of the train rows that trials are chosen by."""
 MIN_VALIDATION_ROWS = 10
 
 
@@ -47,41 +55,57 @@ class Request(Frozen):
     """Decides all randomness: same rows, request and libraries, same bytes."""
     trials: int = Field(default=4, ge=1)
     """Settings to try for each kind."""
+    study: str | None = None
+    """Share the trials under this name, with other processes and with a later start; None: keep them here."""
 
 
-def tune(use_case: "UseCase", splits: Splits, request: Request, *, tracker: Tracker, folder: str) -> Trained:
+def tune(  # noqa: PLR0913 - what is trained from, and the three places it leaves things in
+    use_case: "UseCase",
+    splits: Splits,
+    request: Request,
+    *,
+    tracker: Tracker,
+    folder: str,
+    studies: Path | None = None,
+) -> Trained:
     """Train every candidate of the use case and hand on the best one, calibrated and exported.
 
-    The test rows are not looked at. The newest quarter of the train rows decides between the trials; the
-    winner is fitted again on all train rows, for as many rounds as it needed; calibration has rows of
-    its own.
+    The test rows are not looked at. The newest quarter of the train rows decides between the trials, unless
+    the use case's policy says otherwise; the winner is fitted again on all train rows, for as many rounds as
+    it needed; calibration has rows of its own.
 
     Args:
-        use_case: Features, candidates, costs.
+        use_case: Features, candidates, costs; its attribute `training` where it has one.
         splits: From `split_by_time`.
         request: Origin of the rows, seed, effort.
         tracker: Where runs are recorded: one parent run, one nested run for each trial.
         folder: Path or URL for the model's files, content-addressed.
+        studies: Folder of shared studies; needed where the request names one.
 
     Raises:
         EmptyWindowError: Train rows too few, or of one class only.
         DegenerateColumnError: A feature without any value among the train rows.
-        ConfigError: No candidate, an unknown kind or hyper-parameter.
-        GateError: No trial gave finite scores, or the final model does not.
+        ConfigError: No candidate, an unknown kind or hyper-parameter; or a study begun for another question.
+        GateError: No trial gave finite scores or keeps the limits, or the final model gives no finite scores.
     """
     _require_candidates(use_case)
-    train = splits.train.load()
+    policy, train = training_policy(use_case), splits.train.load()
     signature = signature_from(use_case, train, threshold_from(use_case.costs))
     refuse_empty_columns(encode(train, signature), signature.inputs)
-    task = _task(train, signature, request.seed)
+    task = _task(train, signature, policy.validation, request.seed)
     environment = current()
     tags = _tags(use_case.name, request, environment)
-    with tracker.run(use_case.name, f"train as of {request.as_of:%Y-%m-%d}", tags=tags) as run_id:
-        pages = Pages(tracker, use_case.name, run_id, tags)
-        tried = _search_all(use_case, task, pages, request.trials)
-        decision = choose(tried, task.validation.y, request.seed)
-        final = _fit_final(decision.best, signature, splits, request.seed)
-        facts = _Facts(use_case.name, request, run_id, tuple(t.trial for t in tried), environment)
+    study = _study(use_case, policy, request, task, environment, studies)
+    with _parent_run(tracker, study, use_case.name, request, tags) as run_id:
+        tried = search(
+            _plans(use_case, policy, request, study), task, Pages(tracker, use_case.name, run_id, tags)
+        )
+        y = np.concatenate([fold.validation.y for fold in task.folds])
+        sizes = [len(fold.validation.y) for fold in task.folds]
+        decision = choose(tried, y, request.seed, folds=sizes, preference=policy.preference)
+        seen = finalists(tried, decision.best, task.folds[-1].validation.X[:1])
+        final = _fit_final(decision.best, signature, splits, request.seed, policy.calibrators)
+        facts = _Facts(use_case.name, request, run_id, tuple(t.trial for t in tried), environment, seen)
         trained = _trained(facts, decision, final, splits, folder)
         record(trained, final.figures, tracker)
     logger.info("%s", trained.reason)
@@ -93,7 +117,8 @@ class _Final:
     signature: Signature
     params: Mapping[str, Value]
     model: FittedModel
-    calibrator: Calibrator
+    calibrator: AnyCalibrator
+    calibrator_reason: str
     metrics: Mapping[str, float]
     figures: Mapping[str, bytes]
 
@@ -105,6 +130,7 @@ class _Facts:
     run_id: str
     trials: tuple[Trial, ...]
     environment: Environment
+    finalists: tuple[Finalist, ...]
 
 
 def _require_candidates(use_case: "UseCase") -> None:
@@ -116,59 +142,75 @@ def _require_candidates(use_case: "UseCase") -> None:
         )
 
 
-def _task(train: pl.DataFrame, signature: Signature, seed: int) -> Task:
-    ordered = train.sort("event_time", maintain_order=True)
-    older, newest = cut(ordered, VALIDATION_SHARE, MIN_VALIDATION_ROWS)
-    require_both_classes("older train", older)
-    require_both_classes("validation", newest)
-    return Task(_rows(older, signature), _rows(newest, signature), signature.inputs, seed)
+def _task(train: pl.DataFrame, signature: Signature, how: Validation, seed: int) -> Task:
+    folds = validation_folds(train, how, MIN_VALIDATION_ROWS)
+    rows = tuple(FoldRows(rows_of(f.train, signature), rows_of(f.validation, signature)) for f in folds)
+    return Task(rows, signature.inputs, seed)
 
 
-def _rows(frame: pl.DataFrame, signature: Signature) -> Rows:
-    return Rows(X=known(encode(frame, signature), signature.inputs), y=labels(frame))
+def _study(  # noqa: PLR0913, PLR0917 - all that decides the trials
+    use_case: "UseCase",
+    policy: TrainingPolicy,
+    request: Request,
+    task: Task,
+    environment: Environment,
+    studies: Path | None,
+) -> SharedStudy | None:
+    if request.study is None:
+        return None
+    if studies is None:
+        raise ConfigError(
+            f"study {request.study} has no folder", expected="`studies`, a folder that outlives this process"
+        )
+    asked = [canonical_json(c) for c in use_case.candidates] + [
+        canonical_json(policy.search),
+        repr((request.trials, request.seed, task.inputs, sorted(environment.libraries.items()))).encode(),
+    ]
+    identity = hashlib.sha256(b"|".join(asked))
+    for rows in (rows for fold in task.folds for rows in (fold.train, fold.validation)):
+        identity.update(rows.X.tobytes() + rows.y.tobytes())
+    return SharedStudy.join(studies, request.study, identity.hexdigest())
 
 
-def _search_all(use_case: "UseCase", task: Task, pages: Pages, trials: int) -> tuple[Tried, ...]:
-    found = [search(candidate, task, pages, trials) for candidate in use_case.candidates]
-    return tuple(tried for of_one_kind in found for tried in of_one_kind)
+def _plans(
+    use_case: "UseCase", policy: TrainingPolicy, request: Request, study: SharedStudy | None
+) -> list[Plan]:
+    return [
+        Plan(
+            candidate,
+            request.trials,
+            policy.search,
+            PrivateBook() if study is None else study.book(f"{number}-{candidate.kind}"),
+        )
+        for number, candidate in enumerate(use_case.candidates)
+    ]
 
 
-def _fit_final(best: Trial, signature: Signature, splits: Splits, seed: int) -> _Final:
+@contextmanager
+def _parent_run(
+    tracker: Tracker, study: SharedStudy | None, name: str, request: Request, tags: Mapping[str, str]
+) -> Iterator[str]:
+    title = f"train as of {request.as_of:%Y-%m-%d}"
+    if study is None:
+        with tracker.run(name, title, tags=tags) as run_id:
+            yield run_id
+    else:
+        shared = study.parent_run(lambda: tracker.begin(name, title, tags=tags))
+        with tracker.ended(shared):
+            yield shared
+
+
+def _fit_final(
+    best: Trial, signature: Signature, splits: Splits, seed: int, methods: tuple[CalibratorMethod, ...]
+) -> _Final:
     params = {**best.params, kind_named(best.kind).rounds_param: best.rounds}
-    model, calibrator = fit(best.kind, Recipe(signature.inputs, params, seed), signature, splits)
-    calibration = _rows(splits.calibration.load(), signature)
+    model, calibrator, choice = fit(
+        best.kind, Recipe(signature.inputs, params, seed), signature, splits, methods
+    )
+    calibration = rows_of(splits.calibration.load(), signature)
     p = calibrator.probabilities(model.margins(calibration.X))
     figures = score_figures(calibration.y.astype(np.float64), p, "calibration rows")
-    return _Final(signature, params, model, calibrator, _metrics(calibration, p), figures)
-
-
-def fit(kind: str, recipe: Recipe, signature: Signature, splits: Splits) -> tuple[FittedModel, Calibrator]:
-    """Fit one recipe on all train rows, and its calibrator on the calibration rows.
-
-    Args:
-        kind: `hgb`, `mlp`, …
-        recipe: Every hyper-parameter, the number of rounds among them, and the seed.
-        signature: How the rows become a matrix.
-        splits: From `split_by_time`; the test rows are not looked at.
-
-    Raises:
-        GateError: The model gives no finite scores.
-        ConfigError: An unknown kind or hyper-parameter.
-    """
-    train, calibration = _rows(splits.train.load(), signature), _rows(splits.calibration.load(), signature)
-    model = kind_named(kind).fit(train, None, recipe, ignore_epoch)
-    margins = _finite(model.margins(calibration.X), kind)
-    return model, fit_calibrator(margins, calibration.y)
-
-
-def _finite(margins: Margins, kind: str) -> Margins:
-    if not np.isfinite(margins).all():
-        raise GateError(
-            f"the {kind} fitted on all train rows gives no finite scores",
-            expected="log-odds for every calibration row",
-            remedy="lower the learning rates in the use case's candidates",
-        )
-    return margins
+    return _Final(signature, params, model, calibrator, choice.reason, _metrics(calibration, p), figures)
 
 
 def _metrics(rows: Rows, p: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> dict[str, float]:
@@ -191,12 +233,14 @@ def _trained(facts: _Facts, decision: Decision, final: _Final, splits: Splits, f
         as_of=facts.request.as_of,
         signature=final.signature,
         calibrator=final.calibrator,
+        calibrator_reason=final.calibrator_reason,
         onnx=keep(to_onnx(final.model, final.calibrator, final.signature.inputs), folder, ".onnx"),
         native=keep(final.model.dump(), folder, f".{decision.best.kind}"),
         train=splits.train,
         calibration_rows=splits.calibration.rows,
         metrics=final.metrics,
         trials=facts.trials,
+        finalists=facts.finalists,
         reason=decision.reason,
         run_id=facts.run_id,
         environment=facts.environment,

@@ -68,6 +68,8 @@ class NetworkKind:
     network: ClassVar[type[Network]]
     defaults: ClassVar[Params]
     rounds_param: ClassVar[str] = "epochs"
+    reports_while_learning: ClassVar[bool] = True
+    """Each epoch is reported before the next: a trial whose losses lag can be given up."""
 
     def fit(self, train: Rows, validation: Rows | None, recipe: Recipe, on_epoch: OnEpoch) -> "FittedNetwork":
         """Train; with validation rows, keep the weights of the epoch with the lowest validation loss.
@@ -78,11 +80,15 @@ class NetworkKind:
         params = complete(self.name, self.defaults, recipe.params)
         checkpoint = Checkpoint(identity(self.name, train, validation, recipe))
         with _deterministic(recipe.seed):
-            network = self.network(Scaling.of(train.X, recipe.inputs), params)
+            network = self.build(Scaling.of(train.X, recipe.inputs), params)
             weights = sample_weights(train.y, params[CLASS_WEIGHT])
             network.start_at(float(np.average(train.y, weights=weights)))
             rounds = Training(network, on_epoch, checkpoint).run(train, validation)
         return FittedNetwork(network, rounds)
+
+    def build(self, scaling: Scaling, params: Params) -> Network:
+        """The network, untrained."""
+        return self.network(scaling, params)
 
     def load(self, content: bytes) -> "FittedNetwork":
         """Read weights back; `weights_only` keeps code out of the file.

@@ -79,9 +79,9 @@ def test_the_parent_run_says_where_the_model_comes_from(train, store):
     assert run.data.tags["modelway.onnx_sha256"] == trained.onnx.sha256
     assert {"modelway.git_commit", "modelway.lock_sha256", "modelway.python"} <= set(run.data.tags)
     assert run.data.params["kind"] == trained.kind
-    figures = {f"figures/{name}.png" for name in ("roc", "precision_recall", "reliability")}
+    figures = {f"figures/{name}.png" for name in ("roc", "precision_recall", "reliability", "pareto")}
     assert files(store, trained.run_id, "figures") == figures
-    assert {"model.onnx", "signature.json"} <= files(store, trained.run_id)
+    assert {"model.onnx", "signature.json", "pareto.json"} <= files(store, trained.run_id)
 
 
 def test_mlflow_s_global_state_is_left_alone(train):

@@ -25,7 +25,12 @@ class FakeTracker:
     def log(self, *_args: object, **_kwargs: object) -> None:
         pass
 
-    log_epochs = log_bytes = log
+    log_epochs = log_bytes = bury = log
+
+    def begin(self, *_args: object, **_kwargs: object) -> str:
+        return "no run"
+
+    ended = run
 
 
 def trained(use_case, splits, folder: str) -> dict[str, str]:
