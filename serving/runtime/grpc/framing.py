@@ -28,6 +28,9 @@ class Link(Protocol):
     def close(self) -> None:
         """Once all is sent; from any thread."""
 
+    def linger(self) -> None:
+        """The same, but hear the client out, who might miss the reason otherwise."""
+
 
 class Framing(ABC):
     """Reads frames and answers those that are about the connection."""
@@ -39,11 +42,12 @@ class Framing(ABC):
         self.link, self.out, self.patience = link, out, Patience()
         self._rest, self._hello = b"", b""
         self.heard = self._greeted = self.settled = self.over = False
+        self.draining = False
         self.last = 0
         """The client's highest stream."""
         self.left: deque[int] = deque(maxlen=_REMEMBERED)
         """Streams that were left while the client still sent on them: what comes of them is let pass."""
-        self._block: tuple[int, int, list[bytes]] | None = None
+        self._block: tuple[int, int, bytearray] | None = None
         self._kinds: Mapping[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._data,
             frames.HEADERS: self._headers,
@@ -62,7 +66,6 @@ class Framing(ABC):
         if self.over:
             return
         self.heard = True
-        self.out.corked = True
         try:
             self._rest = self._read(self._rest + data if self._rest else data)
         except ConnectionFault as fault:
@@ -70,8 +73,8 @@ class Framing(ABC):
         except Exception as error:  # noqa: BLE001 - the client must hear that it is over
             journal("grpc_failed", error=repr(error))
             self._fail(frames.INTERNAL_ERROR, "internal error")
-        self.out.uncork()
-        self._settled()
+        if self.draining:
+            self._settle()
 
     def sent(self) -> None:
         """All that had to wait has gone out. Windows hold answers back, not this: nothing to do."""
@@ -121,9 +124,8 @@ class Framing(ABC):
         """Say why, and hang up."""
         if self._greeted:
             self.out.send(frames.goaway(self.last, code, text.encode()))
-        self.out.uncork()
         self.lost()
-        self.link.close()
+        self.link.linger()
 
     def _headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number & 1:
@@ -133,19 +135,19 @@ class Framing(ABC):
         if flags & END_HEADERS:
             self._head(number, flags, payload)
         else:
-            self._block = (number, flags, [payload])
+            self._block = (number, flags, bytearray(payload))
 
     def _continuation(self, flags: int, number: int, payload: bytes) -> None:
         if self._block is None or self._block[0] != number:
             raise ConnectionFault(PROTOCOL_ERROR, "fields that continue nothing")
         self.patience.spend()
-        _, first_flags, parts = self._block
-        parts.append(payload)
-        if sum(map(len, parts)) > MAX_BLOCK_BYTES:
+        _, first_flags, block = self._block
+        block += payload
+        if len(block) > MAX_BLOCK_BYTES:
             raise ConnectionFault(frames.ENHANCE_YOUR_CALM, f"header fields above {MAX_BLOCK_BYTES} bytes")
         if flags & END_HEADERS:
             self._block = None
-            self._head(number, first_flags, b"".join(parts))
+            self._head(number, first_flags, bytes(block))
 
     def _priority(self, _flags: int, number: int, payload: bytes) -> None:
         self.patience.spend()
@@ -245,7 +247,7 @@ class Framing(ABC):
     def _ponged(self, payload: bytes) -> None: ...
 
     @abstractmethod
-    def _settled(self) -> None: ...
+    def _settle(self) -> None: ...
 
     @abstractmethod
     def lost(self) -> None:

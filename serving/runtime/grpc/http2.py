@@ -48,7 +48,7 @@ class Http2(Framing):
         self._streams: dict[int, Stream] = {}
         self._held = 0
         self._most_bytes = taker.max_body_bytes + _PREFIX_BYTES
-        self._draining = self._leaving = self._pinged = False
+        self._leaving = self._pinged = False
         self._quiet_since_s = self._drained_s = 0.0
 
     @property
@@ -59,7 +59,7 @@ class Http2(Framing):
     def answer(self, stream: Stream, head: bytes, data: bytes, after: bytes) -> None:
         """Answer, or go on answering: see `Outflow.answer`; from any thread."""
         self.out.answer(stream, head, data, after)
-        if self._draining:
+        if self.draining:
             self._settle()
 
     def only(self, stream: Stream, fields: bytes) -> None:
@@ -70,12 +70,12 @@ class Http2(Framing):
             self._held -= stream.size
             self.left.append(stream.number)
             self.out.only(stream, fields, frames.reset(stream.number, frames.NO_ERROR))
-        if self._draining:
+        if self.draining:
             self._settle()
 
     def ended(self) -> None:
         """The client sends no more: what it has asked for is answered, what waits for its windows is not."""
-        self._draining = self._leaving = True
+        self.draining = self._leaving = True
         for stream in [one for one in self._streams.values() if one.waiting or not one.ended]:
             self._give_up(stream)
             self._streams.pop(stream.number, None)
@@ -89,9 +89,9 @@ class Http2(Framing):
 
     def drain(self) -> None:
         """Tell the client, answer what it sent before it knew, then close."""
-        if self._draining or self.over:
+        if self.draining or self.over:
             return
-        self._draining = True
+        self.draining = True
         if not self.settled:
             self._leaving = True
             self._settle()
@@ -109,7 +109,7 @@ class Http2(Framing):
         for watcher in self._watchers():
             watcher.look()
         quiet_s = now_s - self._quiet_since_s
-        if self._draining and not self._leaving:
+        if self.draining and not self._leaving:
             self._drained_s = self._drained_s or now_s
             if now_s - self._drained_s >= _LEAVING_S:
                 self._leave()
@@ -129,12 +129,8 @@ class Http2(Framing):
         self._settle()
 
     def _settle(self) -> None:
-        if self._leaving and not self._streams and not self.out.corked:
+        if self._leaving and not self._streams and not self.over:
             self.link.close()
-
-    def _settled(self) -> None:
-        if self._draining:
-            self._settle()
 
     def _done(self, stream: Stream, *, sent: bool) -> None:
         """All that there will be of a stream is out."""
@@ -231,12 +227,12 @@ class Http2(Framing):
 
     def _give_up(self, stream: Stream) -> None:
         """Nobody wants the answer. What is being worked on keeps its place until it is done."""
-        self.out.drop(stream)
+        answered = self.out.drop(stream) or stream.watcher is not None
         if not stream.ended:
             self._held -= stream.size
             self._streams.pop(stream.number, None)
             self.left.append(stream.number)
-        elif stream.watcher is not None:
+        elif answered:
             self._streams.pop(stream.number, None)
 
     def _reset(self, number: int) -> None:
@@ -264,5 +260,5 @@ class Http2(Framing):
         self.out.set_window(size, list(self._streams.values()))
 
     def _ponged(self, payload: bytes) -> None:
-        if payload == _GOODBYE and self._draining and not self._leaving:
+        if payload == _GOODBYE and self.draining and not self._leaving:
             self._leave()

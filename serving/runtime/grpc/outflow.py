@@ -9,8 +9,6 @@ from serving.runtime.grpc import frames
 from serving.runtime.grpc.frames import END_HEADERS, END_STREAM, HEADERS, ConnectionFault
 from serving.runtime.grpc.streams import Stream
 
-_MOST_GATHERED = 32
-"""Answers to requests that came together leave together, but not so many that the first one waits long."""
 _HEADERS_OPEN = bytes((HEADERS, END_HEADERS))
 _HEADERS_LAST = bytes((HEADERS, END_HEADERS | END_STREAM))
 _DATA_OPEN = b"\0\0"
@@ -33,7 +31,7 @@ class _Piece:
 
 
 class Outflow:
-    """Frames in order. From `corked` to `uncork` they are gathered."""
+    """Frames in order; any thread may add some."""
 
     def __init__(self, send: Callable[[bytes], None], done: Done) -> None:
         """All windows as RFC 9113 has them at the start.
@@ -47,19 +45,11 @@ class Outflow:
         self._window = self.first_window = frames.DEFAULT_WINDOW
         self._largest = frames.DEFAULT_FRAME
         self._waiting: deque[_Piece] = deque()
-        self._gathered: list[bytes] = []
-        self.corked = False
-
-    def uncork(self) -> None:
-        """Send what was gathered as one."""
-        with self._lock:
-            self.corked = False
-            self._flush()
 
     def send(self, data: bytes) -> None:
         """Whole frames that no window holds back."""
         with self._lock:
-            self._put(data)
+            self._send(data)
 
     def answer(self, stream: Stream, head: bytes, data: bytes, after: bytes) -> None:
         """Head, one message and what follows it; `data` may have to wait for a window.
@@ -83,12 +73,12 @@ class Outflow:
                 last = (
                     b"".join((len(after).to_bytes(3, "big"), _HEADERS_LAST, number, after)) if after else b""
                 )
-                self._put(b"".join((opened, size.to_bytes(3, "big"), _DATA_OPEN, number, data, last)))
+                self._send(b"".join((opened, size.to_bytes(3, "big"), _DATA_OPEN, number, data, last)))
                 if after:
                     self._close(stream)
                 return
             if opened:
-                self._put(opened)
+                self._send(opened)
             stream.waiting += 1
             self._waiting.append(_Piece(stream, data, after))
             self._pump()
@@ -100,19 +90,19 @@ class Outflow:
                 self._done(stream, sent=False)
                 return
             if stream.waiting:
-                self._waiting.append(_Piece(stream, b"", fields))
-                stream.waiting += 1
-                return
-            self._put(b"".join((_ending(stream, fields), *more)))
+                return  # it has its answer
+            self._send(b"".join((_ending(stream, fields), *more)))
             self._close(stream)
 
-    def drop(self, stream: Stream) -> None:
-        """Nothing more goes out on a stream."""
+    def drop(self, stream: Stream) -> bool:
+        """Nothing more goes out on a stream; whether something waited to."""
         with self._lock:
-            if stream.waiting:
+            stream.closed = True
+            waited = stream.waiting > 0
+            if waited:
                 self._waiting = deque(piece for piece in self._waiting if piece.stream is not stream)
                 stream.waiting = 0
-            stream.closed = True
+            return waited
 
     def allow(self, size: int) -> None:
         """The client allows more on the connection."""
@@ -160,32 +150,19 @@ class Outflow:
             if size <= 0:
                 return False
             part = piece.data[piece.at : piece.at + size]
-            self._put(b"".join((size.to_bytes(3, "big"), _DATA_OPEN, number, part)))
+            self._send(b"".join((size.to_bytes(3, "big"), _DATA_OPEN, number, part)))
             self._window -= size
             stream.window -= size
             piece.at += size
         stream.waiting -= 1
         if piece.after:
-            self._put(_ending(stream, piece.after))
+            self._send(_ending(stream, piece.after))
             self._close(stream)
         return True
 
     def _close(self, stream: Stream) -> None:
         stream.closed = True
         self._done(stream, sent=True)
-
-    def _put(self, data: bytes) -> None:
-        if not self.corked:
-            self._send(data)
-            return
-        self._gathered.append(data)
-        if len(self._gathered) > _MOST_GATHERED:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._gathered:
-            self._send(b"".join(self._gathered))
-            self._gathered.clear()
 
 
 def _ending(stream: Stream, block: bytes) -> bytes:
