@@ -108,19 +108,20 @@ class Http1:
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the answer to the request under way; from any thread, once."""
-        head = self._head
-        if status == 200 and head is not None and head.simple and not (self._unread or self._draining):  # noqa: PLR2004 - OK
+        head, last = self._head, self._last
+        if status == 200 and not last and head is not None and head.simple:  # noqa: PLR2004 - OK
             self._send(usual(headers, self._loop.date, body))
         else:
-            self._send(special(status, header_lines(headers) + self._loop.date, body, head, last=self._last))
+            lines = header_lines(headers) + self._loop.date
+            self._send(special(status, lines, body, head, last=last))
         self._open = False
-        if self._rest or self._ending or self._draining or self._unread:
+        if self._rest or self._ending or last or self._draining:
             self._loop.soon(self._resume)
 
     @property
     def _last(self) -> bool:
         """Whether nothing is read from this client any more."""
-        return self._unread or self._draining or self._head is None or not self._head.keep_alive
+        return self._unread or self._draining or (self._head is not None and not self._head.keep_alive)
 
     def _keep(self, data: bytes) -> None:
         """Let it wait for the answer to what came before it."""

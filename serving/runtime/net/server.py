@@ -52,8 +52,8 @@ class Server:
         Returns:
             Whether all of it ended within `wait_s` seconds.
         """
-        for sock in self._own:
-            deafen(sock)
+        while self._own:
+            deafen(self._own.pop())
         time.sleep(_LAST_ARRIVALS_S)
         for listener in self._listeners:
             self._loop.soon(listener.shut)
