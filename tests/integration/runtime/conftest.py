@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,6 +109,7 @@ class Server:
 
     process: subprocess.Popen[str]
     said: list[dict[str, Any]]
+    asked_to_stop: bool = False
 
     @property
     def url(self) -> str:
@@ -119,19 +121,33 @@ class Server:
         return host, int(port)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=20)
+        return socket.create_connection(self.address, timeout=60)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all samples that carry these labels."""
         return sum(
             float(line.rsplit(" ", 1)[1])
-            for line in httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
+            for line in self._page().splitlines()
             if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items())
         )
 
-    def stop(self) -> int:
-        if self.process.poll() is None:
+    def _page(self) -> str:
+        """Whole: a worker that stands still for a moment makes the scrape fail, which says nothing."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            page = httpx.get(f"{self.url}/metrics", timeout=60)
+            if page.status_code == 200 or time.monotonic() > deadline:
+                return page.text
+            time.sleep(0.05)
+
+    def ask_to_stop(self) -> None:
+        """Once: a second signal would meet an interpreter that is already gone from its handlers."""
+        if not self.asked_to_stop:
             self.process.send_signal(signal.SIGTERM)
+        self.asked_to_stop = True
+
+    def stop(self) -> int:
+        self.ask_to_stop()
         code = self.process.wait(WAIT_S)
         self.said += [json.loads(line) for line in self.process.stdout or ()]
         return code

@@ -271,7 +271,7 @@ def test_every_request_has_an_id_and_a_line(start_heavy: Any) -> None:
     own = httpx.post(server.url + INFER, json=one(0.5), headers={"x-request-id": "mine"}, timeout=30)
     made = httpx.post(server.url + INFER, content=b"{", timeout=30)
     lost = httpx.get(f"{server.url}/nowhere")
-    server.process.terminate()
+    server.ask_to_stop()
     server.process.wait(30)
     reader.join(30)
 

@@ -105,8 +105,10 @@ def test_readiness_is_that_of_all_and_a_busy_worker_fails_the_scrape(start: Any)
     until(lambda: httpx.get(f"{server.url}/metrics", timeout=30).status_code == 200)
 
     os.kill(pids[0], signal.SIGKILL)
-    until(lambda: not ready(server))
+    # Not ready until the new one is; this process may stand still meanwhile and see only that it came.
+    until(lambda: not ready(server) or server.metric("modelway_worker_restarts_total") == 1)
     until(lambda: ready(server))
+    assert server.metric("modelway_worker_restarts_total") == 1
 
 
 def test_a_worker_that_is_asked_to_end_alone_leaves_the_port_to_the_others(start: Any) -> None:
