@@ -39,6 +39,19 @@ class OnlineFeatures(Frozen):
         return self.views if self.subject is None else (self.subject, *self.views)
 
 
+def entity_columns(bundle: Bundle) -> tuple[str, ...]:
+    """Columns that a request may bring only to name rows of the online store, sorted.
+
+    Raises:
+        BundleRejectedError: The description of its online features cannot be read.
+    """
+    features = online_features(bundle) if bundle.policy.by_key else None
+    if features is None:
+        return ()
+    named = {view.entity for view in features.all}
+    return tuple(sorted(named - {bundle.signature.key, *bundle.signature.names}))
+
+
 def online_features(bundle: Bundle) -> OnlineFeatures | None:
     """The bundle's description of its online features; None where it has none.
 

@@ -91,11 +91,13 @@ def _online(view: FeatureView, project: str) -> OnlineView:
 
 
 def _require_entity(use_case: UseCase, view: FeatureView) -> None:
+    """A request can name its row: by the contract's key, by an input, or by a column that is only a key."""
     carried = {f.name for f in use_case.features.row if f.kind == "category" and f.sql in {None, f.name}}
-    if view.entity in carried | {use_case.contract.key}:
+    columns = {column.name for column in use_case.contract.columns}
+    if view.entity in carried | (columns - set(use_case.features.names)):
         return
     raise ConfigError(
-        f"view {view.name} of {use_case.name} is read by {view.entity!r}, which is no input of the model",
-        expected="the contract's key, or a category among the row features",
-        remedy=f"add Feature(name={view.entity!r}, kind='category') to `row`, or do without `by_key`",
+        f"view {view.name} of {use_case.name} is read by {view.entity!r}, which a request cannot name",
+        expected="a column of the contract that no other feature takes its name from",
+        remedy=f"correct the view's entity, or define {view.entity!r} as the plain category it is",
     )

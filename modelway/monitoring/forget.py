@@ -1,13 +1,14 @@
 """Takes one subject out of prediction logs."""
 
 import os
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from modelway.bundle.masking import hashed
 from modelway.contract import Frozen
 from modelway.errors import EmptyWindowError, SourceError, StorageError
-from modelway.monitoring.predictions import ENTITY
+from modelway.monitoring.predictions import ENTITY, KEY
 
 
 class Forgotten(Frozen):
@@ -26,7 +27,7 @@ def forget(folder: Path, subject: str, *, salt: str | None = None) -> Forgotten:
 
     Args:
         folder: Of the log; folders below it are not looked at.
-        subject: The key as clients send it.
+        subject: The key as clients send it, or another id by which they name rows of the online store.
         salt: Of a log that hashes its key: rows under the subject's hash go too.
 
     Raises:
@@ -54,7 +55,11 @@ def _without(path: Path, names: list[str]) -> int:
 
     try:
         table = pq.read_table(path)
-        theirs = pc.is_in(table[ENTITY], value_set=pa.array(names))
+        ids = [ENTITY, *(name for name in table.column_names if name.startswith(KEY))]
+        found = [
+            pc.fill_null(pc.is_in(table[name], value_set=pa.array(names)), fill_value=False) for name in ids
+        ]
+        theirs = reduce(pc.or_, found)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise SourceError(
             f"{path} is no readable prediction log: {error}",

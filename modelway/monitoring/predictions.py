@@ -12,6 +12,8 @@ REQUEST_ID, ROW = "_request_id", "_row"
 ENTITY, EVENT_TIME, RECEIVED = "_entity_id", "_event_time", "_received_at"
 MODEL, REVISION, BUNDLE = "_model", "_revision", "_bundle"
 SCORE = "_probability"
+KEY, STORED = "_key_", "_at_"
+"""Begin names of columns: an id beside the model's inputs; when a view's values were true."""
 
 LOG_COLUMNS = (REQUEST_ID, ROW, ENTITY, EVENT_TIME, RECEIVED, MODEL, REVISION, BUNDLE, SCORE)
 """Written by the runtime before the encoded inputs."""

@@ -12,13 +12,11 @@ from modelway.errors import ConfigError
 from modelway.features.at_request import AT, FROM_STORE, SUBJECT, entities_of, offline_values
 from modelway.features.join import TIME
 from modelway.monitoring.monitor import Subject
-from modelway.monitoring.predictions import ENTITY, EVENT_TIME
+from modelway.monitoring.predictions import ENTITY, EVENT_TIME, KEY, STORED
 
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
-KEY, STORED = "_key_", "_at_"
-"""Begin names of log columns: an entity's id beside the model's inputs; when a view's values were true."""
 _SOURCE = "_features_from"
 
 

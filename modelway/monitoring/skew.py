@@ -19,8 +19,8 @@ from modelway.features.definitions import FeatureView
 from modelway.features.join import TIME
 from modelway.monitoring.monitor import Subject
 from modelway.monitoring.policy import SkewPolicy
-from modelway.monitoring.predictions import ENTITY, EVENT_TIME, read_predictions
-from modelway.monitoring.served_rows import KEY, STORED, offline_side
+from modelway.monitoring.predictions import ENTITY, EVENT_TIME, KEY, STORED, read_predictions
+from modelway.monitoring.served_rows import offline_side
 from modelway.monitoring.windows import Window
 from modelway.stats.calibration import wilson
 

@@ -41,10 +41,12 @@ class Columns:
     Attributes:
         names: Input names in matrix order.
         unknown_counts: How often each category was given a value outside its vocabulary.
-        stored: Columns that a request by key may leave out; empty where there is no online store.
+        stored: Columns that a request by key may leave out, each with the column that names the row it lies
+            in; empty where there is no online store.
+        entities: Columns that only name such rows: logged and not scored, like the key.
     """
 
-    __slots__ = ("_codes", "_log_only", "index", "key", "names", "stored", "unknown_counts")
+    __slots__ = ("_codes", "_log_only", "entities", "index", "key", "names", "stored", "unknown_counts")
 
     def __init__(self, signature: Signature) -> None:
         self.names = signature.names
@@ -52,8 +54,19 @@ class Columns:
         self.index: Mapping[str, int] = {name: at for at, name in enumerate(self.names)}
         self._codes = {at: _codes(c) for at, c in enumerate(signature.inputs) if c.kind == "category"}
         self._log_only = frozenset({self.key, EVENT_TIME} - set(self.names))
-        self.stored: frozenset[str] = frozenset()
+        self.stored: Mapping[str, str] = {}
+        self.entities: frozenset[str] = frozenset()
         self.unknown_counts: dict[str, int] = {c.name: 0 for c in signature.inputs if c.kind == "category"}
+
+    def read_from_store(self, stored: Mapping[str, str]) -> None:
+        """Let requests leave columns out.
+
+        Args:
+            stored: Names of the columns, each with the key, input or further column that names its row.
+        """
+        self.stored = stored
+        self.entities = frozenset(stored.values()) - {self.key, *self.names}
+        self._log_only |= self.entities
 
     def is_log_only(self, name: str) -> bool:
         """Whether a tensor of that name is logged and not scored."""
@@ -145,14 +158,28 @@ class Columns:
         return all(name in given for name in self.names)
 
     def left_to_store(self, given: Collection[str], *, keyed: bool) -> bool:
-        """Whether a request that brings only these columns can be scored with the online store's."""
-        return keyed and all(name in given or name in self.stored for name in self.names)
+        """Whether a request that brings only these columns can be scored with the online store's.
+
+        Args:
+            given: Names of all that it brings.
+            keyed: Whether its key is among them.
+        """
+        return all(name in given or self._is_named(name, given, keyed=keyed) for name in self.names)
+
+    def _is_named(self, name: str, given: Collection[str], *, keyed: bool) -> bool:
+        """Whether the request says in which row of the store a column lies, if only by its subject's row."""
+        entity = self.stored.get(name)
+        if entity == self.key:
+            return keyed
+        return entity is not None and (entity in given or (keyed and self.stored.get(entity) == self.key))
 
     def missing_from(self, given: Sequence[str] | Mapping[str, object]) -> RequestError:
         """The error that names the columns a request left out."""
         left_out = [name for name in self.names if name not in given]
+        ids = sorted({self.stored[name] for name in left_out if name in self.stored} - {*given})
         return RequestError(
             f"missing input columns: {', '.join(left_out)}; send null for a value that is not known"
+            + (f", or {', '.join(ids)} for what the online store has" if ids else "")
         )
 
 

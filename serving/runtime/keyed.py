@@ -31,7 +31,7 @@ class KeyReader:
     def __init__(self, columns: Columns, features: OnlineFeatures, store: OnlineStore, policy: ByKey) -> None:
         """Prepare; tells `columns` what a request may leave out."""
         self._columns, self._features, self._store, self._policy = columns, features, store, policy
-        columns.stored = frozenset(name for view in features.all for name in view.features)
+        columns.read_from_store({name: view.entity for view in features.all for name in view.features})
 
     def fill(self, parsed: Parsed) -> None:
         """Complete a request that names its subjects.
@@ -132,13 +132,20 @@ class _Filling:
 
     def _view(self, view: OnlineView, *, is_subject: bool) -> None:
         own = is_subject or view.entity == self._columns.key
-        entities = self._ids if own else self._raw[view.entity]
+        entities = self._entities(view, own=own)
         known = self._store.read(view, sorted({name for name in entities if isinstance(name, str)}))
         rows = [self._usable(view, at, entity, known, own=own) for at, entity in enumerate(entities)]
         for name in view.features:
             if name not in self._raw:
                 self._raw[name] = [None if row is None else row.values[name] for row in rows]
         self._times.append([None if row is None else row.event_us for row in rows])
+
+    def _entities(self, view: OnlineView, *, own: bool) -> Sequence[Value]:
+        """What names each row's entry in a view: the key, an id that is no input, or an input."""
+        if own:
+            return self._ids
+        ids = (self._parsed.entities or {}).get(view.entity)
+        return self._raw[view.entity] if ids is None else ids
 
     def _usable(
         self, view: OnlineView, at: int, entity: Value, known: Mapping[str, StoredRow], *, own: bool
@@ -163,9 +170,11 @@ class _Filling:
             self._unusable.setdefault(at, reason)
 
     def _refused(self, reason: Reason, view: OnlineView, at: int) -> KeyRefusedError:
-        whose = f"{self._columns.key} {shown(self._ids[at])}"
+        named: dict[str, Value] = {self._columns.key: self._ids[at]}
         if view.entity != self._columns.key:
-            whose += f", {view.entity} {shown(self._raw[view.entity][at])},"
+            named[view.entity] = self._entities(view, own=False)[at]
+        whose = ", ".join(f"{name} {shown(value)}" for name, value in named.items() if value is not None)
+        whose += "," if len(named) > 1 else ""
         if reason == "missing":
             message = (
                 f"feature view {view.name} has nothing of {whose} at that time; send the columns themselves"

@@ -7,6 +7,7 @@ import numpy as np
 
 from modelway.bundle.bundle import Bundle
 from modelway.bundle.masking import REQUEST_ID, SALT_VARIABLE, hashed, log_salt
+from modelway.bundle.online import entity_columns
 from modelway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ class Masks:
         self._rules, names = bundle.policy.masked, bundle.signature.names
         self._key = bundle.signature.key if self._rules else ""
         self._salt = log_salt() if self._rules else None
-        unknown = sorted(set(self._rules) - {*names, self._key, REQUEST_ID})
+        ids = entity_columns(bundle) if self._rules else ()
+        unknown = sorted(set(self._rules) - {*names, *ids, self._key, REQUEST_ID})
         if unknown:
             raise ConfigError(
                 f"the policy masks {', '.join(unknown)}, which the prediction log does not have",
-                expected=f"inputs of the model, its key {self._key!r}, or {REQUEST_ID!r}",
+                expected=f"inputs of the model, its key {self._key!r}, ids of online rows, or {REQUEST_ID!r}",
                 remedy="correct `masked` in the use case's serving policy",
             )
         if self._salt is None and "hash" in self._rules.values():
@@ -45,7 +47,11 @@ class Masks:
 
     def entities(self, ids: Sequence[str | None]) -> Sequence[str | None]:
         """The subjects of rows."""
-        return self._texts(self._rules.get(self._key), ids)
+        return self.ids(self._key, ids)
+
+    def ids(self, name: str, ids: Sequence[str | None]) -> Sequence[str | None]:
+        """Ids of one column."""
+        return self._texts(self._rules.get(name), ids)
 
     def request_ids(self, ids: Sequence[str | None]) -> Sequence[str | None]:
         """The clients' own ids of rows."""

@@ -36,7 +36,11 @@ def model_metadata(served: Served, versions: Sequence[str] | None = None) -> Map
         "outputs": [_tensor(GRAPH_OUTPUT, "FP32"), _tensor("decision", "INT64")],
         "parameters": {
             "matrix_input": {"name": GRAPH_INPUT, "datatype": "FP32", "shape": [-1, len(signature.inputs)]},
-            "log_only_inputs": [_tensor(signature.key, "BYTES"), _tensor(EVENT_TIME, "INT64")],
+            "log_only_inputs": [
+                _tensor(signature.key, "BYTES"),
+                _tensor(EVENT_TIME, "INT64"),
+                *(_tensor(name, "BYTES") for name in sorted(served.columns.entities)),
+            ],
             "threshold": signature.threshold,
             "bundle": served.bundle.digest,
             "why_this_platform": served.model.why,

@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelway.bundle.bundle import Bundle
-from modelway.bundle.online import online_features
+from modelway.bundle.online import entity_columns, online_features
 
 if TYPE_CHECKING:
+    from serving.runtime.masks import Masks
     from serving.runtime.parsed import Parsed
     from serving.runtime.prediction_log import Entry
     from serving.runtime.prediction_table import Arrays
 
 FALLBACK, FEATURES_FROM = "_fallback", "_features_from"
+KEY = "_key_"
+"""Begins the name of a column of ids: they are texts, and no inputs."""
 
 
 class Origins:
@@ -22,13 +25,16 @@ class Origins:
         online = online_features(bundle) if bundle.policy.by_key else None
         self._views = () if online is None else tuple(view.name for view in online.all)
         self._rule = bundle.policy.fallback is not None
+        self._ids = entity_columns(bundle)
 
-    def columns(self, arrays: "Arrays", entries: "Sequence[Entry]") -> Mapping[str, Any]:
-        """Arrow arrays by name, one value a row."""
+    def columns(self, arrays: "Arrays", entries: "Sequence[Entry]", masks: "Masks") -> Mapping[str, Any]:
+        """Arrow arrays by name, one value a row; ids as the policy masks them."""
         requests = [entry.request for entry in entries]
         columns = {FALLBACK: arrays.strings(list(_fallbacks(requests)))} if self._rule else {}
         if self._views:
             columns[FEATURES_FROM] = arrays.strings(list(_sources(requests)))
+        for name in self._ids:
+            columns[KEY + name] = arrays.strings(masks.ids(name, list(_ids(requests, name))))
         return columns | {f"_at_{view}": arrays.moments(list(_times(requests, view))) for view in self._views}
 
 
@@ -41,6 +47,11 @@ def _fallbacks(requests: "Sequence[Parsed]") -> Iterator[str | None]:
 def _sources(requests: "Sequence[Parsed]") -> Iterator[str]:
     for request in requests:
         yield from ["request" if request.stored is None else "store"] * request.rows
+
+
+def _ids(requests: "Sequence[Parsed]", name: str) -> "Iterator[str | None]":
+    for request in requests:
+        yield from (request.entities or {}).get(name) or [None] * request.rows
 
 
 def _times(requests: "Sequence[Parsed]", view: str) -> Iterator[int | None]:

@@ -39,6 +39,8 @@ class Parsed(msgspec.Struct, gc=False):
     request_id: str | None = None
     entity_ids: list[str | None] | None = None
     event_times_us: list[int | None] | None = None
+    entities: dict[str, list[str | None]] | None = None
+    """Ids that name rows of the online store beside the key and the model's inputs, by column."""
     outputs: tuple[str, ...] | None = None
     """Names of the outputs asked for; None means all."""
     by_key: dict[str, list[Any]] | None = None
@@ -103,7 +105,7 @@ def checked_id(value: object) -> str | None:
 
 
 def checked_entity(value: object) -> str | None:
-    """One row's subject: a string, or a whole number that stands for one.
+    """One row's subject or another id: a string, or a whole number that stands for one.
 
     Raises:
         RequestError: It is something else, or too long.
@@ -116,6 +118,15 @@ def checked_entity(value: object) -> str | None:
     if len(text) > MAX_ID_CHARS or not _is_text(text):
         raise RequestError(f"a key must be text of at most {MAX_ID_CHARS} characters")
     return text
+
+
+def checked_ids(values: Sequence[object]) -> list[str | None]:
+    """One column of ids.
+
+    Raises:
+        RequestError: One is no id.
+    """
+    return [checked_entity(value) for value in values]
 
 
 def _is_text(value: str) -> bool:

@@ -23,7 +23,8 @@ def parquet_writer(bundle: Bundle, revision: str) -> Callable[[], Writer]:
 
     A model with a fallback rule has `_fallback`: why the rule answered, null where the model did. One that is
     asked by key has `_features_from`, `request` or `store`, and for each feature view `_at_<view>`: when the
-    stored values were true, null where none were used.
+    stored values were true, null where none were used. Ids that a request brings only to name rows of the
+    online store stand in `_key_<column>`.
 
     What the policy masks is left out (`drop`) or hashed: inputs then as text in `_hashed_<name>`.
 
@@ -126,7 +127,7 @@ def _table(  # noqa: PLR0913, PLR0917 - a table joins what every part of it come
     }
     columns |= {name: arrays.constant(value, rows) for name, value in constants.items()}
     columns["_probability"] = arrays.of(pa.float32(), _floats(entry.probabilities for entry in entries))
-    columns |= origins.columns(arrays, entries)
+    columns |= origins.columns(arrays, entries, masks)
     features = np.asfortranarray(_floats(entry.features for entry in entries).reshape(rows, len(names)))
     return pa.table({**columns, **masks.inputs(arrays, names, features)})
 

@@ -8,7 +8,14 @@ import numpy as np
 
 from serving.runtime.columns import EVENT_TIME, Columns
 from serving.runtime.json_text import loads
-from serving.runtime.parsed import Parsed, checked_entity, checked_event_time, checked_row, matrix_of
+from serving.runtime.parsed import (
+    Parsed,
+    checked_entity,
+    checked_event_time,
+    checked_ids,
+    checked_row,
+    matrix_of,
+)
 from serving.runtime.problems import RequestError
 
 RECORDS = "records"
@@ -110,3 +117,8 @@ class Rows:
             parsed.entity_ids = [checked_entity(instance.get(key)) for instance in given]
         if self._columns.is_log_only(EVENT_TIME):
             parsed.event_times_us = [checked_event_time(instance.get(EVENT_TIME)) for instance in given]
+        if self._columns.entities:
+            columns_of_ids = [name for name in self._columns.entities if any(name in each for each in given)]
+            parsed.entities = {
+                name: checked_ids([each.get(name) for each in given]) for name in columns_of_ids
+            }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from modelway.bundle.policy import ByKey, ServingPolicy
 from modelway.contract import (
     Candidate,
     Choice,
@@ -88,6 +89,9 @@ class FraudUseCase:
     # fraudulent purchase of the default scenario comes to. Made up like the data: put your own in.
     costs = CostMatrix(false_positive=5, false_negative=180, currency="EUR")
     slices = (Slice(name="way of paying", column="entry"),)
+    # A payment names its card and merchant and brings its own columns. One that the store does not know, or
+    # has not heard of for a quarter of a year, is scored without: so it is in training.
+    serving = ServingPolicy(by_key=ByKey(entity_missing="default", stale="default"))
     training_window_months = 6
 
     def load(self, source: str) -> Iterator[pl.DataFrame]:
