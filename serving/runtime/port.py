@@ -12,7 +12,7 @@ _SO_ATTACH_FILTER = 26  # of Linux; Python's socket module does not name it
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket of our own: Granian's would share the port with whoever has it.
+    """A listening socket that nobody else can share: a second server on its port fails.
 
     Raises:
         PortInUseError: The address is taken, or not ours to take.
