@@ -23,13 +23,13 @@ def begun(headers: Headers) -> bytes:
     return _BEGIN + _metadata(tuple(headers))
 
 
-def refused(code: int, text: str, headers: Headers | None = None) -> bytes:
-    """An answer without a message: fields that are head and end in one."""
-    return _BEGIN + _status(code, text) + _metadata(tuple(headers or ()))
+def refused(code: int, text: str) -> bytes:
+    """An answer without a message and metadata: fields that are head and end in one."""
+    return _BEGIN + _status(code, text)
 
 
 def ended(code: int, text: str) -> bytes:
-    """Behind the messages of a call that did not go well."""
+    """Behind the metadata and messages of a call that did not go well."""
     return _status(code, text)
 
 

@@ -83,15 +83,16 @@ class Outflow:
             self._waiting.append(_Piece(stream, data, after))
             self._pump()
 
-    def only(self, stream: Stream, fields: bytes, *more: bytes) -> None:
-        """Fields that are head and end in one, and frames behind them."""
+    def only(self, stream: Stream, fields: bytes, *, head: bytes = b"", behind: bytes = b"") -> None:
+        """Fields that end a stream, head and end in one without `head`; and frames behind them."""
+        opened = frames.frame(HEADERS, END_HEADERS, stream.number, head) if head else b""
         with self._lock:
             if stream.closed:
                 self._done(stream, sent=False)
                 return
             if stream.waiting:
                 return  # it has its answer
-            self._send(b"".join((_ending(stream, fields), *more)))
+            self._send(opened + _ending(stream, fields) + behind)
             self._close(stream)
 
     def drop(self, stream: Stream) -> bool:

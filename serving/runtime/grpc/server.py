@@ -5,7 +5,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import cast
 
-from serving.runtime.grpc.answers import DONE, begun, refused
+from serving.runtime.grpc.answers import DONE, begun, ended, refused
 from serving.runtime.grpc.calls import DEADLINE_EXCEEDED, INTERNAL, OK, UNIMPLEMENTED, code_of
 from serving.runtime.grpc.fields import Fields
 from serving.runtime.grpc.heads import RequestHead
@@ -68,4 +68,4 @@ def _respond(stream: Stream, status: int, headers: Headers, body: bytes) -> None
         stream.http2.answer(stream, begun(headers), packed(body), DONE)
     else:
         text = str(json.loads(body).get("error", "internal error"))
-        stream.http2.only(stream, refused(code, text, headers))
+        stream.http2.only(stream, ended(code, text), begun(headers))

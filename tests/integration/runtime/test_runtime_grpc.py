@@ -19,6 +19,7 @@ from test_runtime_protection import certificates
 from modelway.bundle.bundle import MODEL_FILE, Bundle
 from modelway.bundle.signing import VERIFY_KEY_FILE
 from serving.runtime.grpc.messages import message
+from serving.runtime.keys import new_key
 
 SERVICE = "/inference.GRPCInferenceService/"
 Call = Callable[..., Any]
@@ -269,7 +270,7 @@ def test_many_calls_each_get_their_own_answer_and_the_end_finishes_what_was_take
                 try:
                     answer = infer(channel, raw_row(score, id=f"{worker}-{answered}"))
                 except grpc.RpcError as error:
-                    if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+                    if error.code() != grpc.StatusCode.UNAVAILABLE:
                         wrong.append(error)
                     return answered
                 if struct.unpack("<f", answer.raw_output_contents[0]) != (score,):
@@ -308,3 +309,108 @@ def test_tls_is_the_same_as_over_http(start: Any, tmp_path: Path, both_ways: boo
             assert infer(channel, raw_row(0.5)).model_name == "echo"
     with caller(port) as channel:
         assert refused(lambda: infer(channel, raw_row(0.5))).code() == grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_client_may_compress(speaking: Any, compression: Any) -> None:
+    matrix = np.zeros((500, 3), "<f4")
+    request = message("ModelInferRequest")(model_name="echo", raw_input_contents=[matrix.tobytes()])
+    request.inputs.add(name="features", datatype="FP32", shape=[500, 3])
+    address = f"127.0.0.1:{speaking.said[0]['grpc_port']}"
+    with grpc.insecure_channel(address, compression=compression) as channel:
+        assert np.frombuffer(infer(channel, request).raw_output_contents[0], "<f4").tolist() == [0.0] * 500
+
+
+def test_keys_and_ids_come_and_go_as_metadata(start: Any, tmp_path: Path) -> None:
+    key = new_key(tmp_path / "keys.yaml", "team", days=None, models=("echo",))
+    limits = {"client_deadlines": True, "rate_rps": 0.001, "burst": 4}
+    settings = {"keys_file": str(tmp_path / "keys.yaml"), "access_log": {}, "grpc_port": 0, "limits": limits}
+    (tmp_path / "settings.yaml").write_text(json.dumps(settings))
+    server = start("--settings", str(tmp_path / "settings.yaml"))
+    unary = SERVICE + "ModelInfer"
+    with caller(server.said[0]["grpc_port"]) as channel:
+        ask = channel.unary_unary(unary, lambda request: request.SerializeToString(), lambda body: body)
+        for metadata in ((), (("authorization", "Bearer nobody"),)):
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(raw_row(0.5), metadata=metadata, timeout=30)
+            assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert dict(caught.value.initial_metadata())["www-authenticate"].startswith("Bearer")
+        known = (("authorization", f"Bearer {key}"), ("x-request-id", "mine"))
+        answer, call = ask.with_call(raw_row(0.5), metadata=known, timeout=30)
+        said = dict(call.initial_metadata())
+        assert (said["x-request-id"], said["x-revision"]) == ("mine", "r1")
+        assert message("ModelInferResponse").FromString(answer).model_name == "echo"
+        with pytest.raises(grpc.RpcError) as caught:
+            [ask(raw_row(0.5), metadata=known, timeout=30) for _ in range(4)]
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert int(dict(caught.value.initial_metadata())["retry-after"]) >= 1
+    server.stop()
+    lines = [line for line in server.said if line.get("request_id") == "mine"]
+    assert lines[0] | {"status": 200, "client": "key:team", "path": "grpc:echo:"} == lines[0]
+
+
+def test_a_message_above_the_limit_is_refused(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(
+        json.dumps({"grpc_port": 0, "limits": {"max_body_bytes": 100_000}})
+    )
+    server = start("--settings", str(tmp_path / "settings.yaml"))
+    with caller(server.said[0]["grpc_port"]) as channel:
+        for size in (100_100, 3_000_000):
+            error = refused(lambda size=size: infer(channel, spoilt(raw=[bytes(size)])))
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "larger than 100000 bytes" in error.details()
+        assert infer(channel, raw_row(0.5)).model_name == "echo"
+    assert server.metric("modelway_requests_total", status="413") == 2
+
+
+def watch(channel: Any, service: str = "") -> Any:
+    stream = channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=lambda request: request.SerializeToString(),
+        response_deserializer=lambda body: message("HealthCheckResponse").FromString(body).status,
+    )
+    return stream(message("HealthCheckRequest")(service=service), timeout=100)
+
+
+def test_whoever_watches_hears_of_the_end(start: Any) -> None:
+    server = start("--grpc-port", "0", "--drain-s", "0")
+    with caller(server.said[0]["grpc_port"]) as channel:
+        watching = [watch(channel, service) for service in ("", "echo", "nobody")]
+        assert [next(heard) for heard in watching] == [1, 1, 3]
+        given_up = watch(channel)
+        assert next(given_up) == 1
+        given_up.cancel()
+        assert infer(channel, raw_row(0.5)).model_name == "echo"
+        assert server.stop() == 0
+        for heard, last in zip(watching, ([2], [2], []), strict=True):
+            said = []
+            with pytest.raises(grpc.RpcError) as caught:  # noqa: PT012 - what came before it counts
+                while True:
+                    said.append(next(heard))
+            assert (caught.value.code(), said) == (grpc.StatusCode.UNAVAILABLE, last)
+    assert server.said[-1]["in_flight_finished"] is True
+
+
+def test_a_method_that_is_not_offered_is_refused_before_its_messages(channel: Any) -> None:
+    silent = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        silent.wait(60)
+        yield b""
+
+    both = channel.stream_stream(SERVICE + "ModelStreamInfer", lambda body: body, lambda body: body)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(both(nothing(), timeout=100))
+    silent.set()
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_one_connection_carries_many_calls_at_one_time(channel: Any) -> None:
+    ask = channel.unary_unary(
+        SERVICE + "ModelInfer",
+        request_serializer=lambda request: request.SerializeToString(),
+        response_deserializer=message("ModelInferResponse").FromString,
+    )
+    calls = [ask.future(raw_row(at / 1024, id=str(at)), timeout=100) for at in range(600)]
+
+    assert [call.result().id for call in calls] == [str(at) for at in range(600)]
