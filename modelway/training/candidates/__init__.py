@@ -8,6 +8,7 @@ from modelway.training.candidates.base import Kind
 KINDS = {
     "hgb": "modelway.training.candidates.hgb:Hgb",
     "mlp": "modelway.training.candidates.mlp:Mlp",
+    "ft_transformer": "modelway.training.candidates.ft_transformer:FtTransformerKind",
     "logistic": "modelway.training.candidates.logistic:Logistic",
     "lightgbm": "modelway.training.candidates.lightgbm_trees:LightGbm",
     "xgboost": "modelway.training.candidates.xgboost_trees:XgBoost",

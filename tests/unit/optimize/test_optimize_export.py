@@ -22,6 +22,7 @@ CALIBRATOR = Calibrator(slope=0.8, intercept=-0.3)
 SMALL = {
     "hgb": {"max_iter": 15, "min_samples_leaf": 10},
     "mlp": {"epochs": 3, "batch_size": 64, "hidden": 16},
+    "ft_transformer": {"epochs": 1, "batch_size": 256, "token": 8, "hidden": 8, "heads": 2},
     "logistic": {},
     "lightgbm": {"num_iterations": 15, "min_data_in_leaf": 10},
     "xgboost": {"num_boost_round": 15, "min_child_weight": 2},

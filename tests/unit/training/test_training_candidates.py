@@ -4,16 +4,18 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from modelway.errors import SnapshotCorruptError
+from modelway.errors import ConfigError, SnapshotCorruptError
 from modelway.stats.ranking import roc_auc
 from modelway.training.candidates import KINDS, kind_named
 from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
+from modelway.training.candidates.ft_transformer import Block
 from modelway.training.candidates.tree_nodes import float32_below
 from modelway.training.encoding import encode, labels, signature_from
 
 SMALL = {
     "hgb": {"max_iter": 15, "min_samples_leaf": 10},
     "mlp": {"epochs": 4, "batch_size": 64, "hidden": 16},
+    "ft_transformer": {"epochs": 3, "batch_size": 64, "token": 8, "hidden": 8, "learning_rate": 1e-2},
     "logistic": {},
     "lightgbm": {"num_iterations": 15, "min_data_in_leaf": 10},
     "xgboost": {"num_boost_round": 15, "min_child_weight": 2},
@@ -142,3 +144,19 @@ def test_bytes_that_are_no_model_are_refused(kind, content):
 )
 def test_a_threshold_is_rounded_down(value, below):
     assert float32_below(value) == below
+
+
+@pytest.mark.parametrize("odd", [{"token": 10, "heads": 4}, {"blocks": 0}])
+def test_a_transformer_that_cannot_be_built_is_a_configuration_error(task, odd):
+    with pytest.raises(ConfigError, match="heads"):
+        fitted("ft_transformer", task, **odd)
+
+
+def test_the_last_block_answers_for_its_cls_token_what_a_whole_block_would():
+    torch.manual_seed(0)
+    block = Block({"token": 8, "hidden": 6, "heads": 2, "dropout": 0.0}, is_first=False, is_last=False)
+    x = torch.randn(5, 4, 8)
+    whole = block(x)
+    block.is_last = True
+
+    torch.testing.assert_close(block(x), whole[:, :1])
