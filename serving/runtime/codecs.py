@@ -27,7 +27,7 @@ class V2Json:
     """Open Inference Protocol V2 over HTTP: JSON, and tensors as bytes behind it."""
 
     protocol = "v2"
-    __slots__ = ("_decode", "_decode_binary", "_headers", "_one_headers", "_reply", "_revision")
+    __slots__ = ("_decode", "_decode_binary", "_headers", "_one_headers", "_reply", "_revision", "_sized")
 
     def __init__(self, signature: Signature, revision: str, columns: Columns) -> None:
         """Prepare what never changes."""
@@ -36,6 +36,7 @@ class V2Json:
         self._reply = V2Reply(signature, revision)
         self._headers, self._revision = headers_of(revision), revision
         self._one_headers = _binary_headers(revision, self._reply.one_binary_header_bytes)
+        self._sized: dict[int, Headers] = {}
 
     def decode(self, head: Head, body: bytes) -> Parsed:
         """A request's rows in matrix order.
@@ -79,7 +80,10 @@ class V2Json:
         if request_id is None:
             return self._one_headers, self._reply.one_binary(probability)
         body, header_bytes = self._reply.one_binary_named(probability, request_id)
-        return [*self._one_headers[:-1], (HEADER_LENGTH, str(header_bytes))], body
+        headers = self._sized.get(header_bytes)
+        if headers is None:  # as many as ids have lengths
+            headers = self._sized[header_bytes] = _binary_headers(self._revision, header_bytes)
+        return headers, body
 
     def refusal(self, _status: int, message: str) -> tuple[Headers, bytes]:
         """Say why not."""

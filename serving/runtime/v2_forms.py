@@ -24,12 +24,14 @@ _identified = msgspec.json.Decoder(_Identified).decode
 class Forms:
     """The JSON of requests that came, from its inputs on, and what it asked for."""
 
-    __slots__ = ("_known", "_row_bytes", "_unpack", "_width")
+    __slots__ = ("_known", "_last", "_row_bytes", "_unpack", "_width")
 
     def __init__(self, width: int) -> None:
         """Know none yet; `width` is the number of the matrix's columns."""
         row = Struct(f"<{width}f")
         self._known: dict[bytes, Parsed] = {}
+        self._last = b"", "", Parsed(0, [])
+        """The JSON that came last, its id and what it asked for: many clients never change it."""
         self._width, self._row_bytes, self._unpack = width, row.size, row.unpack_from
 
     def __len__(self) -> int:
@@ -42,16 +44,27 @@ class Forms:
         Raises:
             RequestError: A value is infinite.
         """
-        before, repeated = _parted(body[:header_bytes])
-        form = self._known.get(repeated)
-        if form is None or len(body) != self._row_bytes + header_bytes:
+        if len(body) != self._row_bytes + header_bytes:
             return None
-        request_id = _id_in(before)
-        if request_id is None:
-            return None
+        last, request_id, form = self._last
+        if not body.startswith(last) or len(last) != header_bytes:
+            found = self._recognised(body[:header_bytes])
+            if found is None:
+                return None
+            _, request_id, form = found
         row = list(self._unpack(body, header_bytes))
         checked = row if isfinite(sum(row)) else checked_row(row)
         return Parsed(1, checked, request_id or None, outputs=form.outputs, binary=form.binary)
+
+    def _recognised(self, header: bytes) -> tuple[bytes, str, Parsed] | None:
+        """The header, its id and what it asks for; None when it is none of those known."""
+        before, repeated = _parted(header)
+        form = self._known.get(repeated)
+        request_id = None if form is None else _id_in(before)
+        if form is None or request_id is None:
+            return None
+        self._last = header, request_id, form
+        return self._last
 
     def learn(self, header: bytes, request: SizedRequest, parsed: Parsed) -> None:
         """Know it again, when it was one row of the matrix and nothing but an id stands before its inputs."""
