@@ -24,7 +24,7 @@ from measuring.calls import Call, binary, grpc, matrix, named, nothing
 from measuring.cores import cores
 from measuring.gateway import CONNECTIONS, RATE_RPS, gateway, overhead
 from measuring.graph import bundle_of, expected_probability, train
-from measuring.latency import Soak, side_by_side, soak, tail
+from measuring.latency import Soak, calm_tail, side_by_side, soak, stood_still, tail
 from measuring.load import require_tools
 from measuring.paced import Pace
 from measuring.servers import Server, free_port
@@ -147,7 +147,11 @@ class Benchmark:
             "doing_nothing": [vars(one) for one in idle],
         }
         name = "p99 to p50 at half of saturation"
-        self._at_most(name, tail(ours), MOST_TAIL, "x", note=f"doing nothing: {tail(idle):.1f} x")
+        note = (
+            f"in the median tenth of a second {calm_tail(ours):.1f} x; doing nothing {tail(idle):.1f} x; "
+            f"the client's core stood still {stood_still([*ours, *idle]):.1%} of the time"
+        )
+        self._at_most(name, tail(ours), MOST_TAIL, "x", note=note)
 
     def gateway(self) -> None:
         """What Envoy adds."""

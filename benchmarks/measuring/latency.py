@@ -37,6 +37,16 @@ def tail(runs: Sequence[Paced]) -> float:
     return median(one.p99_ms / one.p50_ms for one in runs)
 
 
+def calm_tail(runs: Sequence[Paced]) -> float:
+    """The same in the median tenth of a second."""
+    return median(one.calm_tail for one in runs)
+
+
+def stood_still(runs: Sequence[Paced]) -> float:
+    """Share of the time in which the client's core was taken away: the most of the runs."""
+    return max(one.stood_still for one in runs)
+
+
 def soak(server: Server, call: Call, pace: Pace) -> Soak:
     """Ask for so long, after a tenth as long to settle."""
     paced(server.url, call, pace._replace(seconds=max(1.0, pace.seconds * _SETTLE_SHARE)))

@@ -21,6 +21,9 @@ import numpy as np
 
 _DRAIN_S = 10.0
 _CHUNK = 1 << 16
+_WINDOW_S = 0.1
+_STILL_S = 0.0005
+"""A turn of the client's loop takes a tenth of it; what takes longer was not the client."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Paced:
     max_ms: float
     client_late_p99_ms: float
     """How late the client itself sent although a connection was free: the noise of this measurement."""
+    calm_tail: float
+    """p99 over p50 in the median tenth of a second, which a machine that stands still at times does not show."""
+    stood_still: float
+    """Share of the time in which this spinning client did not run: its core was taken away."""
 
 
 class Client:
@@ -56,14 +63,17 @@ class Client:
         self._took_s = np.zeros(self._count)
         self._late_s = np.zeros(self._count)
         self._sent = self._done = self.errors = 0
+        self._still_s = 0.0
 
     def run(self) -> Paced:
         """Send them all, wait for the answers."""
         gc.disable()
         start_s = time.perf_counter()
         end_s = start_s + self._count / self._rate_rps + _DRAIN_S
-        answered_s = start_s  # since when a connection has been free
+        answered_s = turned_s = start_s  # since when a connection has been free; when the last turn began
         while self._done < self._count and (now_s := time.perf_counter()) < end_s:
+            self._still_s += now_s - turned_s if now_s - turned_s > _STILL_S else 0.0
+            turned_s = now_s
             due_s = start_s + self._sent / self._rate_rps
             while self._free and self._sent < self._count and now_s >= due_s:
                 self._send(due_s, now_s - max(due_s, answered_s))
@@ -82,8 +92,15 @@ class Client:
         p50, p99, p999 = np.percentile(took_ms, [50, 99, 99.9])
         late_ms = np.percentile(self._late_s[: max(1, self._sent)], 99) * 1000
         done_rps = self._done / duration_s
-        times = [float(value) for value in (p50, p99, p999, took_ms.max(), late_ms)]
+        shares = self._calm_tail(), self._still_s / duration_s
+        times = [float(value) for value in (p50, p99, p999, took_ms.max(), late_ms, *shares)]
         return Paced(self._rate_rps, self._count, self.errors + lost, done_rps, *times)
+
+    def _calm_tail(self) -> float:
+        size = max(1, int(self._rate_rps * _WINDOW_S))
+        windows = self._took_s[: self._done // size * size].reshape(-1, size)
+        p50, p99 = np.percentile(windows, [50, 99], axis=1) if len(windows) else ([1.0], [np.nan])
+        return float(np.median(np.divide(p99, p50)))
 
     def _connect(self) -> int:
         sock = socket.create_connection(self._address, timeout=10)
