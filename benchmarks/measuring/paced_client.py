@@ -41,7 +41,7 @@ class Paced:
     client_late_p99_ms: float
     """How late the client itself sent although a connection was free: the noise of this measurement."""
     calm_tail: float
-    """p99 over p50 in the median tenth of a second, which a machine that stands still at times does not show."""
+    """p99 over p50 in the median tenth of a second: without the moments in which the machine stood still."""
     stood_still: float
     """Share of the time in which this spinning client did not run: its core was taken away."""
 
