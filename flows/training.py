@@ -33,6 +33,8 @@ class TrainingConfig(Frozen):
     trials: int = Field(default=4, ge=1)
     """Hyper-parameter trials per kind of model."""
     seed: int = 7
+    study: str | None = None
+    """Share the trials under this name: with other processes, and with a start after a kill."""
 
 
 @ml_flow(name="training")
@@ -52,7 +54,7 @@ def train_and_register(snapshot: Any, config: TrainingConfig) -> Any:
     contract = check_contract(snapshot)
     training_set = assemble_training_set(snapshot, config.as_of)
     splits = split_in_time(training_set)
-    trained = train_candidates(snapshot, splits, config.as_of, config.trials, config.seed)
+    trained = train_candidates(snapshot, splits, config.as_of, config.trials, config.seed, config.study)
     parity = check_parity(trained, splits)
     honesty = probe_honesty(snapshot, splits, trained, config.as_of)
     evaluation = evaluate_candidate(trained, splits)

@@ -52,6 +52,11 @@ class Home:
         """HTML and JSON reports for people."""
         return self.root / "reports"
 
+    @property
+    def studies(self) -> Path:
+        """Hyper-parameter searches that processes share and go on with, one folder each."""
+        return self.root / "studies"
+
     def stack(self, name: str) -> Path:
         """Local storage of one stack: artifacts, tracking database, feature store, serving."""
         return self.root / "stacks" / name

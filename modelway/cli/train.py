@@ -19,6 +19,7 @@ def train(
     source: str = typer.Option(None, help="Where the data is; the use case's default when left out."),
     trials: int = typer.Option(4, min=1, help="Hyper-parameter trials per kind of model."),
     seed: int = typer.Option(7, help="Decides all randomness."),
+    study: str = typer.Option(None, help="Share the trials under this name: join, or go on after a kill."),
     json_: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """From raw data to a registered version. Exit code 1 when a gate says no."""
@@ -28,7 +29,7 @@ def train(
     from stacks.reports import evaluation_page  # noqa: PLC0415 - as above
 
     config = TrainingConfig(
-        use_case=use_case, source=source, as_of=day_in_utc(as_of), trials=trials, seed=seed
+        use_case=use_case, source=source, as_of=day_in_utc(as_of), trials=trials, seed=seed, study=study
     )
     run = training_flow(config)
     version, trained = output(run, "registered_version"), output(run, "trained")
