@@ -7,7 +7,6 @@ of a few reads so that all of them see the same machine. Values are compared bef
 
 - `store`: `serving.runtime.online_store`, one SELECT and one JSON object (what a server does);
 - `key to row`: the whole way of a request by key, from its decoded key to the row of numbers;
-- `Feast's tables`: the same SQLite file, but Feast's rows: one protobuf a feature, decoded by protobuf;
 - `Feast`: `get_online_features`, which is what a server with Feast inside would call.
 """
 
@@ -91,39 +90,8 @@ def _contenders(store: FeatureStore, use_case: Any) -> Mapping[str, Read]:
     return {
         "store": ours,
         "key to row": whole,
-        "Feast's tables": _tables(path),
         "Feast": _feast(store, use_case),
     }
-
-
-def _tables(path: Path) -> Read:
-    """The alternative to a table of our own: Feast's rows, read and decoded without Feast's Python."""
-    import sqlite3  # noqa: PLC0415 - beside its only use
-
-    from feast.infra.key_encoding_utils import serialize_entity_key  # noqa: PLC0415 - 4 s, as in the store
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey  # noqa: PLC0415 - as above
-    from feast.protos.feast.types.Value_pb2 import Value  # noqa: PLC0415 - as above
-
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-
-    def read(keys: Sequence[str]) -> list[list[float]]:
-        binary = [
-            serialize_entity_key(EntityKey(join_keys=["key"], entity_values=[Value(string_val=key)]), 3)
-            for key in keys
-        ]
-        asked = ", ".join("?" * len(binary))
-        rows = connection.execute(
-            f"SELECT entity_key, feature_name, value FROM bench_ten WHERE entity_key IN ({asked})",  # noqa: S608 - question marks only
-            binary,
-        ).fetchall()
-        found: dict[tuple[bytes, str], float] = {}
-        for key, name, raw in rows:
-            value = Value()
-            value.ParseFromString(raw)
-            found[key, name] = value.float_val
-        return [[found[key, name] for name in NAMES] for key in binary]
-
-    return read
 
 
 def _feast(store: FeatureStore, use_case: Any) -> Read:

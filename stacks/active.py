@@ -96,7 +96,9 @@ def feature_store() -> "FeatureStore":
     """The feature store: Feast repository and online store."""
     from modelway.features.store import FeatureStore  # noqa: PLC0415 - see the module
 
-    return FeatureStore(Path(_setting(StackComponentType.FEATURE_STORE, "root")))
+    root = Path(_setting(StackComponentType.FEATURE_STORE, "root"))  # every flavor of ours has one
+    component = client().active_stack_model.components[StackComponentType.FEATURE_STORE][0]
+    return FeatureStore(root, redis=component.configuration.get("redis"))
 
 
 def serving_target(service: str | None = None) -> "LocalTarget | KServeTarget":
@@ -150,9 +152,10 @@ def offer_online_store(service: str, root: Path) -> None:
     written = path.read_text(encoding="utf-8") if path.is_file() else ""
     if service not in use_case_names() or (written and not written.startswith(_SETTINGS_HEAD)):
         return
-    online = feature_store().online_file(load_use_case(service))
+    store = feature_store()
+    online = store.online_file(load_use_case(service))
     wanted = f"{_SETTINGS_HEAD}online_store: {json.dumps(str(online.resolve()))}\n"
-    if not online.is_file():
+    if store.redis is not None or not online.is_file():
         path.unlink(missing_ok=True)
     elif wanted != written:
         put(path, wanted)

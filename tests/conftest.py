@@ -32,6 +32,7 @@ def _loads(library: str) -> bool:
 
 PACKAGES = {
     "chromium": lambda: shutil.which("chromium") is not None,
+    "redis-server": lambda: shutil.which("redis-server") is not None,
     "wrk": lambda: shutil.which("wrk") is not None,
     "libgomp1": lambda: _loads("libgomp.so.1"),  # LightGBM's wheel brings none of its own
 }

@@ -71,6 +71,6 @@ def feast_errors(doing: str) -> Iterator[None]:
     except Exception as error:
         raise StorageError(
             f"{doing} failed: {type(error).__name__}: {error}",
-            expected="a writable folder with a Feast repository that modelway wrote",
-            remedy="free disk space, or delete the folder and materialise again",
+            expected="a writable folder with a Feast repository that modelway wrote; its Redis, if any, up",
+            remedy="free disk space, start the Redis, or delete the folder and materialise again",
         ) from error

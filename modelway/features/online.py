@@ -1,35 +1,34 @@
-"""Feast's SQLite online store with the guard it lacks: an older event never replaces a newer one.
+"""Feast's SQLite online store, kept as one row an entity, where an older event never replaces a newer one.
 
-Feast loads this class by the name that stands in the generated feature_store.yaml, so the guard holds
-for its own `materialize`, `push` and command line too. Imports Feast: never import it at start-up.
+Feast loads this class by the name that stands in the generated feature_store.yaml, so both hold for its own
+`materialize`, `push`, `get_online_features` and command line too. Imports Feast: never import it at start-up.
 """
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from math import isfinite
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from feast.infra.key_encoding_utils import serialize_entity_key
+import polars as pl
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+from feast.protos.feast.types.Value_pb2 import Value
 
-from modelway.errors import ContractError
-
-Write: TypeAlias = tuple[Any, dict[str, Any], datetime, datetime | None]
-"""Entity key, values by feature, event time, known-at time: as Feast hands them over."""
+from modelway.features.packed import CLOCKS, Write, frame_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NEWEST = """CREATE TABLE IF NOT EXISTS modelway_newest (
-    view TEXT, entity_key BLOB, event_us INTEGER, known_us INTEGER, PRIMARY KEY (view, entity_key))"""
 _ROWS = """CREATE TABLE IF NOT EXISTS modelway_rows (
-    view TEXT, entity TEXT, event_us INTEGER, row TEXT, PRIMARY KEY (view, entity)) WITHOUT ROWID"""
-"""What a server reads: one row an entity, its features as a JSON object. Feast keeps one row a feature, as
-protobuf, under a binary key: two to six times as long to read (benchmarks/online_reads.py)."""
-_SET_ROW = "INSERT OR REPLACE INTO modelway_rows VALUES (?, ?, ?, ?)"
-_STAMP_OF = "SELECT event_us, known_us FROM modelway_newest WHERE view = ? AND entity_key = ?"
-_SET_STAMP = "INSERT OR REPLACE INTO modelway_newest VALUES (?, ?, ?, ?)"
+    view TEXT, entity TEXT, event_us INTEGER, known_us INTEGER, row TEXT, PRIMARY KEY (view, entity)
+) WITHOUT ROWID"""
+"""One row an entity, its features as a JSON object: what a server reads as well. Feast's own layout is one
+row a feature, each with a binary key and a protobuf: 14 times the work to write (docs/adr/0024)."""
+_SET_NEWER = """INSERT INTO modelway_rows VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+    SET event_us = excluded.event_us, known_us = excluded.known_us, row = excluded.row
+    WHERE (excluded.event_us, excluded.known_us) >= (event_us, known_us)"""
+_READ = """SELECT entity, event_us, row FROM modelway_rows
+    WHERE view = ? AND entity IN (SELECT value FROM json_each(?))"""
 
 
 class NewestWinsSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]  # Feast is untyped
@@ -41,107 +40,104 @@ class NewestWinsSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignor
 
 
 class NewestWinsSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]  # Feast is untyped
-    """SQLite, one event time per entity in microseconds (Feast keeps seconds, one per value)."""
+    """SQLite, one row an entity, with times in microseconds (Feast keeps seconds)."""
+
+    def write_rows(self, config: Any, table: Any, rows: pl.DataFrame) -> None:
+        """Write those rows that are at least as new as what is stored; pass over the others.
+
+        Newer means a later event time, or the same one known later. All in one transaction.
+
+        Args:
+            config: Feast's.
+            table: Feast's feature view.
+            rows: Its entity, `event_time`, `known_at` and its features.
+        """
+        with _transaction(self._get_conn(config)) as conn:
+            conn.executemany(_SET_NEWER, _packed(_view(config, table), table, rows))
 
     def online_write_batch(
         self, config: Any, table: Any, data: Sequence[Write], progress: Callable[[int], Any] | None
     ) -> None:
-        """Write those rows that are at least as new as what is stored; pass over the others.
-
-        Newer means a later event time, or the same one known later. The transaction starts before the
-        look, so that two writers cannot both find their row the newest.
-        """
-        conn, view = self._get_conn(config), compute_table_id(config.project, table, enable_versioning=False)
-        conn.execute("BEGIN IMMEDIATE")
-        try:
-            fresh = _fresh(conn, view, data, config.entity_key_serialization_version)
-            conn.executemany(_SET_ROW, _rows(view, fresh))
-            super().online_write_batch(config, table, fresh, None)  # commits
-        except BaseException:
-            conn.rollback()
-            raise
+        """What Feast's own `materialize` and `push` call; the same rule, the same rows."""
+        self.write_rows(config, table, frame_of(table, data))
         if progress:
             progress(len(data))
 
     def online_read(
         self, config: Any, table: Any, entity_keys: list[Any], requested_features: list[str] | None = None
     ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
-        """As Feast reads, with the event time to the microsecond."""
-        found = super().online_read(config, table, entity_keys, requested_features)
-        conn, view = self._get_conn(config), compute_table_id(config.project, table, enable_versioning=False)
-        version = config.entity_key_serialization_version
-        keys = (_binary(key, version) for key in entity_keys)
-        stamps = (conn.execute(_STAMP_OF, (view, key)).fetchone() for key in keys)
-        return [
-            (_EPOCH + timedelta(microseconds=stamp[0]) if stamp else at, values)
-            for (at, values), stamp in zip(found, stamps, strict=True)
-        ]
+        """What Feast's `get_online_features` calls: event time and values of each key, None where unknown."""
+        asked = [key.entity_values[0].string_val for key in entity_keys]
+        found = self._get_conn(config).execute(_READ, (_view(config, table), json.dumps(asked)))
+        stored = {entity: (event_us, row) for entity, event_us, row in found}
+        return [_as_feast_reads(stored.get(entity), requested_features) for entity in asked]
 
-    def update(self, config: Any, tables_to_delete: Sequence[Any], *args: Any, **kwargs: Any) -> None:
-        """Create and drop tables as Feast does; a dropped view's event times go with it."""
-        super().update(config, tables_to_delete, *args, **kwargs)
+    def update(
+        self,
+        config: Any,
+        tables_to_delete: Sequence[Any],
+        tables_to_keep: Sequence[Any],
+        *args: Any,
+        **kw: Any,
+    ) -> None:
+        """Make the table; drop what belongs to views that went."""
+        del args, kw
         conn = self._get_conn(config)
         conn.execute("PRAGMA journal_mode = WAL")  # a server goes on reading while a batch is written
-        with conn:
-            conn.execute(_NEWEST)
+        with _transaction(conn):
+            _drop_older_layout(conn, [_view(config, table) for table in (*tables_to_delete, *tables_to_keep)])
             conn.execute(_ROWS)
             for table in tables_to_delete:
-                view = compute_table_id(config.project, table, enable_versioning=False)
-                conn.execute("DELETE FROM modelway_newest WHERE view = ?", (view,))
-                conn.execute("DELETE FROM modelway_rows WHERE view = ?", (view,))
+                conn.execute("DELETE FROM modelway_rows WHERE view = ?", (_view(config, table),))
 
     def teardown(self, config: Any, tables: Sequence[Any], entities: Sequence[Any]) -> None:
         """Forget every value. Feast would delete the file, under a server that reads it."""
         del entities
-        self.update(config, tables, [], [], [], partial=False)
+        self.update(config, tables, [])
 
 
-def _fresh(conn: sqlite3.Connection, view: str, data: Sequence[Write], version: int) -> list[Write]:
-    """The rows to write, their event times noted; within the batch, too, the newest comes last."""
-    fresh = []
-    for write in sorted(data, key=_stamp):
-        key, stamp = _binary(write[0], version), _stamp(write)
-        stored = conn.execute(_STAMP_OF, (view, key)).fetchone()
-        if stored is None or stamp >= stored:
-            conn.execute(_SET_STAMP, (view, key, *stamp))
-            fresh.append(write)
-    return fresh
+@contextmanager
+def _transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield conn
+    except BaseException:
+        conn.rollback()
+        raise
+    conn.commit()
 
 
-def _rows(view: str, writes: Sequence[Write]) -> Iterator[tuple[str, str, int, str]]:
-    """Rows of `modelway_rows`. An entity of several keys, or of one that is no text, has none there."""
-    for entity_key, values, event_time, _ in writes:
-        parts = entity_key.entity_values
-        if len(parts) == 1 and parts[0].WhichOneof("val") == "string_val":
-            row = {name: _plain(value) for name, value in values.items()}
-            yield view, parts[0].string_val, _microseconds(event_time), json.dumps(row)
+def _drop_older_layout(conn: sqlite3.Connection, views: Sequence[str]) -> None:
+    """Tables that earlier releases wrote; materialising, which calls this, fills the new one."""
+    columns = {row[1] for row in conn.execute("PRAGMA table_info(modelway_rows)")}
+    if columns and "known_us" not in columns:
+        for name in ("modelway_rows", "modelway_newest", *views):
+            conn.execute(f'DROP TABLE IF EXISTS "{name}"')
 
 
-def _plain(value: Any) -> float | str | bool | None:
-    """A number, text or nothing; NaN is nothing, as everywhere in our features."""
-    kind = value.WhichOneof("val")
-    plain = getattr(value, kind) if kind else None
-    if isinstance(plain, float) and not isfinite(plain):
-        return None
-    if plain is None or isinstance(plain, bool | int | float | str):
-        return plain
-    raise ContractError(
-        f"a feature of kind {kind} was written to the online store",
-        expected="numbers, text and yes-or-no values",
-        remedy="define it as a `numeric` or `category` feature",
-    )
+def _packed(view: str, table: Any, rows: pl.DataFrame) -> Iterator[tuple[str, str, int, int, str]]:
+    names = [field.name for field in table.features]
+    exact = rows.cast({pl.Float32: pl.Float64})  # written so that reading gives the same 32 bits
+    clocks = (pl.col(clock).dt.epoch("us") for clock in CLOCKS)
+    packed = exact.select(table.join_keys[0], *clocks, pl.struct(names).struct.json_encode().alias("__row"))
+    return ((view, *row) for row in packed.iter_rows())
 
 
-def _binary(entity_key: Any, version: int) -> bytes:
-    return bytes(serialize_entity_key(entity_key, entity_key_serialization_version=version))
+def _as_feast_reads(
+    stored: tuple[int, str] | None, requested: Sequence[str] | None
+) -> tuple[datetime | None, dict[str, Any] | None]:
+    if stored is None:
+        return None, None
+    row: Mapping[str, Any] = json.loads(stored[1])
+    values = {name: _value(row.get(name)) for name in requested or row}
+    return _EPOCH + timedelta(microseconds=stored[0]), values
 
 
-def _stamp(write: Write) -> tuple[int, int]:
-    """Event and known-at time in microseconds; naive times are UTC, an unnamed known-at is the event's."""
-    event_us = _microseconds(write[2])
-    return event_us, event_us if write[3] is None else _microseconds(write[3])
+def _value(plain: float | str | None) -> Any:
+    if plain is None:
+        return Value()
+    return Value(string_val=plain) if isinstance(plain, str) else Value(float_val=plain)
 
 
-def _microseconds(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+def _view(config: Any, table: Any) -> str:
+    return str(compute_table_id(config.project, table, enable_versioning=False))

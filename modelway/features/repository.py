@@ -21,10 +21,17 @@ registry: registry.db
 offline_store:
   type: file
 online_store:
-  type: modelway.features.online.NewestWinsSqliteOnlineStore  # Feast's own lets old events win
-  path: {database}
+{online}
 entity_key_serialization_version: 3
 """
+
+_SQLITE = f"""\
+  type: modelway.features.online.NewestWinsSqliteOnlineStore  # Feast's own lets old events win
+  path: {ONLINE_DATABASE}"""
+
+_REDIS = """\
+  type: modelway.features.online_redis.NewestWinsRedisOnlineStore  # Feast's hashes, written a batch a call
+  connection_string: {address}"""
 
 _HEAD = '''\
 """Feast definitions of the use case `{name}`. Written by modelway: change the use case, not this file."""
@@ -67,9 +74,10 @@ def offline_file(view: FeatureView) -> str:
     return f"{OFFLINE_FOLDER}/{identifier(view.name)}.parquet"
 
 
-def config_text(use_case: UseCase) -> str:
-    """`feature_store.yaml`."""
-    return _CONFIG.format(name=use_case.name, project=project_name(use_case), database=ONLINE_DATABASE)
+def config_text(use_case: UseCase, redis: str | None = None) -> str:
+    """`feature_store.yaml`; online values go to SQLite beside it, or to the Redis at that address."""
+    online = _SQLITE if redis is None else _REDIS.format(address=_quoted(redis))
+    return _CONFIG.format(name=use_case.name, project=project_name(use_case), online=online)
 
 
 def definitions_text(use_case: UseCase) -> str:
@@ -82,10 +90,10 @@ def definitions_text(use_case: UseCase) -> str:
     return "".join(parts)
 
 
-def write_repository(use_case: UseCase, folder: Path) -> None:
+def write_repository(use_case: UseCase, folder: Path, redis: str | None = None) -> None:
     """Write both files; what Feast adds (registry, online store) stays as it is."""
     (folder / OFFLINE_FOLDER).mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(config_text(use_case))
+    (folder / CONFIG_FILE).write_text(config_text(use_case, redis))
     (folder / DEFINITIONS_FILE).write_text(definitions_text(use_case))
 
 

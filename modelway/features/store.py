@@ -1,14 +1,12 @@
 """The feature store of a stack: Feast repositories below one root, one per use case.
 
-Feast owns definitions, registry, materialisation and the online read. What it gets wrong is put right
-here and in `online.py`: rows count from the day they were published, an older event never replaces a
-newer one, and a value past its time to live is missing.
+Feast owns definitions, registry and the online read. What it gets wrong or does slowly is done here and in
+`online.py` and `online_redis.py`: rows are written packed, they count from the day they were published, an
+older event never replaces a newer one, and a value past its time to live is missing.
 """
 
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from modelway.features.definitions import FeatureView
 from modelway.features.feast_border import definitions, feast_errors, open_feast, read_chunk
 from modelway.features.join import TIME
 from modelway.features.names import project_name
+from modelway.features.packed import newest_rows
 from modelway.features.repository import CONFIG_FILE, ONLINE_DATABASE, offline_file, write_repository
 from modelway.features.skew import Lookup, nothing_online, skew_of
 from modelway.features.values import view_rows
@@ -33,9 +32,14 @@ READ_CHUNK = 5_000
 class FeatureStore:
     """Online and offline features of every use case, below one folder."""
 
-    def __init__(self, root: Path | str) -> None:
-        """Name the folder. Creates nothing."""
-        self.root = Path(root)
+    def __init__(self, root: Path | str, *, redis: str | None = None) -> None:
+        """Name the folder. Creates nothing and connects to nothing.
+
+        Args:
+            root: Feast repositories go below it; online values too, as SQLite, unless `redis` is given.
+            redis: Redis or Valkey server of the online values, as Feast spells it: `host:port,db=0,…`.
+        """
+        self.root, self.redis = Path(root), redis
         self._open: dict[str, Any] = {}
 
     def folder(self, use_case: UseCase) -> Path:
@@ -43,7 +47,7 @@ class FeatureStore:
         return self.root / project_name(use_case)
 
     def online_file(self, use_case: UseCase) -> Path:
-        """SQLite file of the online values: what a server is told as `online_store`."""
+        """SQLite file of the online values, unless they go to Redis: what a server is told as `online_store`."""
         return self.folder(use_case) / ONLINE_DATABASE
 
     def apply(self, use_case: UseCase) -> None:
@@ -54,7 +58,7 @@ class FeatureStore:
         """
         folder = self.folder(use_case)
         with feast_errors(f"applying the features of {use_case.name}"):
-            write_repository(use_case, folder)
+            write_repository(use_case, folder, self.redis)
             feast = self._feast(use_case, reopen=True)
             kept = {view.name for view in online_views(use_case)}
             dropped = [view for view in feast.list_feature_views() if view.name not in kept]
@@ -86,7 +90,7 @@ class FeatureStore:
                 if rows.is_empty():
                     continue
                 _replace(self.folder(use_case) / offline_file(view), rows)
-                self._materialise_one(use_case, view, rows, as_of)
+                self._write(use_case, view, newest_rows(rows, view.entity), until=as_of)
         return sum(rows[view.entity].n_unique() for view, rows in published.items())
 
     def push(self, use_case: UseCase, view_name: str, computed: pl.DataFrame) -> int:
@@ -111,18 +115,20 @@ class FeatureStore:
         keys = [view.entity, "event_time", "known_at"]
         rows = view_rows(as_given, computed.lazy()).drop_nulls(keys).collect()
         with feast_errors(f"pushing to {view_name} of {use_case.name}"):
-            feast = self._feast(use_case)
             if rows.height:
-                feast.write_to_online_store(view.name, rows.to_pandas())
+                self._write(use_case, view, rows)
         return rows.height
 
-    def _materialise_one(
-        self, use_case: UseCase, view: FeatureView, rows: pl.DataFrame, as_of: datetime
+    def _write(
+        self, use_case: UseCase, view: FeatureView, rows: pl.DataFrame, until: datetime | None = None
     ) -> None:
-        """Let Feast do it; it prints its progress, which is no output of ours."""
-        first = rows.select(pl.col("event_time").min()).item()
-        with redirect_stdout(StringIO()):
-            self._feast(use_case).materialize(first, as_of, feature_views=[view.name])
+        """The one way in for values of ours; `until` is noted in Feast's registry, as its own would."""
+        feast = self._feast(use_case)
+        table = feast.get_feature_view(view.name)
+        feast.provider.online_store.write_rows(feast.config, table, rows)
+        if until is not None:
+            first = rows.select(pl.col("event_time").min()).item()
+            feast.registry.apply_materialization(table, feast.project, min(first, until), until)
 
     def read(
         self, use_case: UseCase, view_name: str, entity_values: Sequence[str | None], *, at: datetime

@@ -1,7 +1,6 @@
 """Reads the online store that `modelway features materialise` fills, in process and without Feast.
 
-The table `modelway_rows` is written in one transaction with Feast's own (modelway/features/online.py): one
-row an entity, its features as a JSON object. Feast's tables hold one protobuf a feature under a binary key.
+The table `modelway_rows` (modelway/features/online.py) has one row an entity, its features as a JSON object.
 """
 
 import os

@@ -13,6 +13,7 @@ import pytest
 from modelway.contract import Outcome
 from modelway.errors import EmptyWindowError, NotFoundError, StorageError
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
+from modelway.features.feast_border import definitions
 from modelway.features.store import FeatureStore
 
 TIME = pl.Datetime("us", "UTC")
@@ -165,7 +166,9 @@ def test_feasts_own_sqlite_store_would_have_lost_the_newer_value(filled):
         config.read_text().replace("modelway.features.online.NewestWinsSqliteOnlineStore", "sqlite")
     )
     plain = FeatureStore(filled.root)
+    plain._feast(USE_CASE).apply(definitions(filled.folder(USE_CASE)))
 
+    push(plain, "NY", FEB, 2.5)
     push(plain, "NY", JAN, 99.0)
 
     assert rates(plain, ["NY"]) == [99.0]

@@ -168,6 +168,25 @@ def test_a_stack_without_the_part_asked_for_says_so(orchestration: Home, folder:
         apply.activate("local")
 
 
+def test_a_stack_may_keep_online_features_in_redis(orchestration: Home, folder: Path):
+    component = {
+        "flavor": "feast_redis",
+        "source": "stacks.flavors.feast_redis.FeastRedisFlavor",
+        "config": {"root": "${stack}/features", "redis": "cache:6379,password=$${REDIS_PASSWORD}"},
+    }
+    apply.apply("trial", orchestration, write(folder, feature_store=component))
+    apply.activate("trial")
+    try:
+        store = active.feature_store()
+        assert (store.root, store.redis) == (
+            orchestration.stack("trial") / "features",
+            "cache:6379,password=${REDIS_PASSWORD}",
+        )
+        assert Client().active_stack.feature_store.config.root == str(store.root)
+    finally:
+        apply.activate("local")
+
+
 def test_every_component_of_a_shipped_stack_loads(orchestration: Home):
     stack = Client().active_stack
 
