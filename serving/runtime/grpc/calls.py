@@ -40,7 +40,10 @@ class Said(Protocol):
     """What a call's fields said."""
 
     timeout_ns: int | None
-    metadata: Mapping[str, str]
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """For applications."""
 
 
 class Caller(Protocol):

@@ -6,7 +6,7 @@ from random import Random
 
 import h2.events
 import pytest
-from hpack import Decoder, Encoder
+from hpack import Decoder, Encoder, HPACKError
 from http2_talking import (
     HEAD,
     PATH,
@@ -466,6 +466,20 @@ def test_what_is_remembered_is_what_would_have_been_decoded(blocks: list[Fields]
             encoder.header_table_size = sizes.pop()
         block = encoder.encode(fields)
         assert reader.read(block) == [tuple(pair) for pair in decoder.decode(block, raw=True)] == fields
+
+
+@settings(max_examples=300, deadline=None)
+@given(blocks=st.lists(st.binary(max_size=40), max_size=6))
+def test_no_block_is_read_otherwise_than_by_the_library(blocks: list[bytes]) -> None:
+    decoder, reader = Decoder(), FieldReader(list)
+    for block in blocks:
+        try:
+            expected = [tuple(pair) for pair in decoder.decode(block, raw=True)]
+        except (HPACKError, IndexError):
+            with pytest.raises(F.ConnectionFault):
+                reader.read(block)
+            return
+        assert reader.read(block) == expected
 
 
 def test_the_same_fields_are_understood_once() -> None:
