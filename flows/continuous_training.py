@@ -15,6 +15,7 @@ from steps.gather_traffic import gather_traffic
 from steps.ingest_data import ingest_data
 from steps.materialise_features import materialise_features
 from steps.note_cycle import note_cycle
+from steps.plan_replay import plan_replay
 from steps.roll_out import roll_out
 from steps.watch_model import watch_model
 
@@ -26,6 +27,9 @@ class ContinuousTrainingConfig(TrainingConfig):
     """Length of a monitoring window."""
     weights: tuple[int, ...] = WEIGHTS
     """Percent of traffic per step of the rollout, rising to 100."""
+    replay_share: float | None = Field(default=None, gt=0, lt=1)
+    """Learn again from this share of the champion's rows besides all newer ones, and hold what is forgotten
+    of the others against its limit. None: the use case's window of history, as in `training`."""
     rehearsal_rate_rps: float = Field(default=0.0, ge=0)
     """Real rows offered during the canary; 0 leaves it to the users."""
     unseen_skew: Literal["hold", "go_on"] = "hold"
@@ -51,7 +55,9 @@ def continuous_training_flow(config: ContinuousTrainingConfig) -> None:
     require_no_skew(served, where="the prediction log")
     draw_drift(report)
     require_no_skew(materialise_features(snapshot, config.as_of).load(), where="the online store")
-    version = train_and_register(snapshot, config)
+    share = config.replay_share
+    replay = plan_replay(config.use_case, share, config.seed) if share else None
+    version = train_and_register(snapshot, config, replay)
     note_cycle(report, retrained=True)
     require_compared(served, version.load().reference, unseen=config.unseen_skew)
     rate_rps = config.rehearsal_rate_rps

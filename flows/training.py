@@ -15,6 +15,7 @@ from steps.decide_gates import decide_gates
 from steps.evaluate_candidate import evaluate_candidate
 from steps.ingest_data import ingest_data
 from steps.materialise_features import materialise_features
+from steps.measure_forgetting import measure_forgetting
 from steps.pack_bundle import pack_bundle
 from steps.probe_honesty import probe_honesty
 from steps.register_model import register_model
@@ -49,16 +50,23 @@ def training_flow(config: TrainingConfig) -> None:
     train_and_register(snapshot, config)
 
 
-def train_and_register(snapshot: Any, config: TrainingConfig) -> Any:
-    """The steps from a snapshot to a registered version; `continuous_training` takes the same road."""
+def train_and_register(snapshot: Any, config: TrainingConfig, replay: Any = None) -> Any:
+    """The steps from a snapshot to a registered version; `continuous_training` takes the same road.
+
+    With a replay, only that share of the champion's rows is learnt from again, and a gate holds what the
+    challenger has forgotten of the others.
+    """
     contract = check_contract(snapshot)
-    training_set = assemble_training_set(snapshot, config.as_of)
+    training_set = assemble_training_set(snapshot, config.as_of, replay)
     splits = split_in_time(training_set)
-    trained = train_candidates(snapshot, splits, config.as_of, config.trials, config.seed, config.study)
+    trained = train_candidates(
+        snapshot, splits, config.as_of, config.trials, config.seed, config.study, replay
+    )
     parity = check_parity(trained, splits)
     honesty = probe_honesty(snapshot, splits, trained, config.as_of)
     evaluation = evaluate_candidate(trained, splits)
-    verdict = decide_gates(config.use_case, evaluation, contract, parity, honesty)
+    forgetting = None if replay is None else measure_forgetting(trained)
+    verdict = decide_gates(config.use_case, evaluation, contract, parity, honesty, forgetting)
     bundle = pack_bundle(trained, evaluation, verdict, training_set)
     version = register_model(trained, bundle, evaluation, verdict)
     require(verdict.load(), version.load().reference)

@@ -13,6 +13,18 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+class Replay(Frozen):
+    """Which rows of before another model's training day are learnt from again."""
+
+    until: Annotated[AwareDatetime, AfterValidator(_in_utc)]
+    """That day: rows that matured later are new, and all of them are learnt from."""
+    window_months: int = Field(gt=0)
+    """How much matured history before that day counts as old."""
+    share: float = Field(gt=0, lt=1)
+    """Of the old rows; the others stay unseen, to measure forgetting on."""
+    seed: int
+
+
 class Lineage(Frozen):
     """Data, code, seed and parameters of one training.
 
@@ -37,6 +49,8 @@ class Lineage(Frozen):
     training_set_sha256: str | None = None
     training_rows: int | None = Field(default=None, ge=0)
     window_months: int | None = Field(default=None, gt=0)
+    replay: Replay | None = None
+    """None: all matured rows of the window."""
     metrics: Mapping[str, FiniteFloat | None] = Field(default_factory=dict)
     """Of the held-out evaluation; None where a metric is not defined on the rows."""
     libraries: Mapping[str, str] = Field(default_factory=dict)

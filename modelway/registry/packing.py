@@ -85,6 +85,7 @@ def lineage_of(
         training_set_sha256=training_set.sha256,
         training_rows=training_set.rows,
         window_months=window_months,
+        replay=trained.replay,
         metrics=evaluation.values(),
         libraries=trained.environment.libraries,
     )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from modelway.bundle.lineage import Replay
 from modelway.bundle.signature import Signature
 from modelway.contract import Frozen
 from modelway.data.frames import FrameRef
@@ -116,6 +117,8 @@ class Trained(Frozen):
     seed: int
     snapshot_id: str
     as_of: datetime
+    replay: Replay | None = None
+    """Which old rows were learnt from again; None: all matured rows of the window."""
     signature: Signature
     calibrator: AnyCalibrator
     calibrator_reason: str = ""

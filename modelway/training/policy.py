@@ -73,6 +73,8 @@ class TrainingPolicy(Frozen):
     validation: Validation = Validation()
     search: Search = Search()
     preference: Preference = Preference()
+    max_forgetting: float = Field(default=0.02, ge=0)
+    """ROC-AUC that a challenger that replays old rows may lose on those that it has not seen."""
     calibrators: tuple[CalibratorMethod, ...] = Field(default=("platt",), min_length=1)
     """Methods to choose among, by a proper score on the calibration rows."""
 

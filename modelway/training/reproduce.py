@@ -12,7 +12,6 @@ from modelway.contract import Outcome, Reason, Verdict
 from modelway.data.frames import write_frame
 from modelway.data.snapshot import FolderSnapshotStore
 from modelway.data.storage import sha256_of
-from modelway.features.training_set import build_training_set
 from modelway.optimize.export import to_onnx
 from modelway.optimize.scoring import Graph
 from modelway.stats.ranking import pr_auc, roc_auc
@@ -20,6 +19,7 @@ from modelway.training.candidates.base import Recipe
 from modelway.training.encoding import encode, labels, signature_from
 from modelway.training.environment import Environment, current
 from modelway.training.final import fit
+from modelway.training.replay import training_rows
 from modelway.training.splits import split_by_time
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStor
         SnapshotCorruptError: It was altered.
     """
     lineage = bundle.lineage
-    rows = build_training_set(
-        use_case, snapshots.scan(lineage.snapshot_id, as_of=lineage.as_of), as_of=lineage.as_of
-    )
+    history = snapshots.scan(lineage.snapshot_id, as_of=lineage.as_of)
+    rows = training_rows(use_case, history, as_of=lineage.as_of, replay=lineage.replay)
     training_set, splits = write_frame(rows, folder), split_by_time(rows, folder)
     signature = signature_from(use_case, splits.train.load(), bundle.signature.threshold)
     recipe = Recipe(signature.inputs, dict(lineage.params), lineage.seed)

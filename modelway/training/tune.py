@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import AwareDatetime, Field
 
 from modelway.bundle.canonical import canonical_json
+from modelway.bundle.lineage import Replay
 from modelway.bundle.signature import Signature
 from modelway.contract import Frozen
 from modelway.errors import ConfigError
@@ -55,6 +56,8 @@ class Request(Frozen):
     """Decides all randomness: same rows, request and libraries, same bytes."""
     trials: int = Field(default=4, ge=1)
     """Settings to try for each kind."""
+    replay: Replay | None = None
+    """Which old rows the splits hold; goes into the lineage. None: all matured rows of the window."""
     study: str | None = None
     """Share the trials under this name, with other processes and with a later start; None: keep them here."""
 
@@ -231,6 +234,7 @@ def _trained(facts: _Facts, decision: Decision, final: _Final, splits: Splits, f
         seed=facts.request.seed,
         snapshot_id=facts.request.snapshot_id,
         as_of=facts.request.as_of,
+        replay=facts.request.replay,
         signature=final.signature,
         calibrator=final.calibrator,
         calibrator_reason=final.calibrator_reason,
