@@ -5,7 +5,7 @@ for small messages on warm connections: a request is two frames in, three frames
 events in between. Priorities are ignored and nothing is pushed.
 """
 
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 
 from serving.runtime.grpc import frames
 from serving.runtime.grpc.fields import FieldReader
@@ -49,7 +49,7 @@ class Http2(Framing):
         self._held = 0
         self._most_bytes = taker.max_body_bytes + _PREFIX_BYTES
         self._leaving = self._pinged = False
-        self._quiet_since_s = self._drained_s = 0.0
+        self._quiet_since_s, self._drained_s = monotonic(), 0.0
 
     @property
     def idle_since_s(self) -> float | None:
@@ -104,7 +104,8 @@ class Http2(Framing):
 
     def overdue(self, now_s: float) -> None:
         """Close, if the client has been silent for too long; a quiet one is asked whether it is there."""
-        if self.heard or not self._quiet_since_s:
+        self.patience.earn()
+        if self.heard:
             self.heard, self._pinged, self._quiet_since_s = False, False, now_s
         for watcher in self._watchers():
             watcher.look()
@@ -113,7 +114,7 @@ class Http2(Framing):
             self._drained_s = self._drained_s or now_s
             if now_s - self._drained_s >= _LEAVING_S:
                 self._leave()
-        elif quiet_s > (_QUIET_S + _ANSWER_S if self.settled and not self._leaving else _GREETING_S):
+        elif quiet_s > (_QUIET_S + _ANSWER_S if self.settled else _GREETING_S):
             self.link.close()
         elif quiet_s > _QUIET_S and not self._pinged:
             self._pinged = True
