@@ -47,7 +47,7 @@ class FeatureStore:
         return self.root / project_name(use_case)
 
     def online_file(self, use_case: UseCase) -> Path:
-        """SQLite file of the online values, unless they go to Redis; servers are told it as `online_store`."""
+        """SQLite file of the online values, unless they are in Redis; what servers get as `online_store`."""
         return self.folder(use_case) / ONLINE_DATABASE
 
     def apply(self, use_case: UseCase) -> None:
