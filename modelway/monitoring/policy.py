@@ -69,7 +69,7 @@ class SkewPolicy(Frozen):
     min_compared_share: float = Field(default=0.5, ge=0, le=1)
     """Part of the logged rows that must be found in the history for the rest to be believed."""
     worst_shown: int = Field(default=5, ge=0)
-    """Examples per feature."""
+    """Examples per feature: so many missing on one side, and so many that differ."""
 
 
 class MonitoringPolicy(Frozen):

@@ -67,7 +67,7 @@ class FeatureSkew(Frozen):
     """Largest |online - offline| of a number that both have; None without any."""
     p99_difference: float | None
     examples: tuple[SkewExample, ...] = ()
-    """The worst: missing on one side first, then by difference."""
+    """Some that are missing on one side, then those with the largest differences."""
 
     @property
     def share(self) -> float | None:
@@ -194,7 +194,10 @@ def _feature(column: Input, view: str | None, pairs: pl.DataFrame, policy: SkewP
     marked = pairs.with_columns(
         gap.alias(_GAP), (one_sided | (gap > near).fill_null(value=False)).alias("differs")
     )
-    wrong = marked.filter("differs").sort(_GAP, descending=True, nulls_last=False, maintain_order=True)
+    wrong = marked.filter("differs").sort(_GAP, descending=True, maintain_order=True)
+    absent, unlike = (
+        wrong.filter(is_absent).head(policy.worst_shown) for is_absent in (one_sided, ~one_sided)
+    )
     is_number = column.kind == "numeric"
     return FeatureSkew(
         name=column.name,
@@ -206,7 +209,7 @@ def _feature(column: Input, view: str | None, pairs: pl.DataFrame, policy: SkewP
         missing_offline=pairs.filter(pl.col(_ON).is_not_null() & pl.col(_OFF).is_null()).height,
         max_difference=marked.select(pl.col(_GAP).max()).item() if is_number else None,
         p99_difference=marked.select(pl.col(_GAP).quantile(0.99, "higher")).item() if is_number else None,
-        examples=tuple(_examples(wrong.head(policy.worst_shown), column)),
+        examples=tuple(_examples(pl.concat([absent, unlike]), column)),
     )
 
 

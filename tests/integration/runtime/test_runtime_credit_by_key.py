@@ -11,41 +11,21 @@ from typing import Any
 
 import httpx
 import numpy as np
-import onnx.parser
 import polars as pl
 import pytest
+from keyed_bundles import bundle_of
 
-from modelway.bundle.bundle import Bundle, write_bundle
-from modelway.bundle.canonical import canonical_json
-from modelway.bundle.lineage import Lineage
-from modelway.bundle.online import ONLINE_FILE
-from modelway.bundle.policy import POLICY_FILE
-from modelway.bundle.signature import Input, Signature
-from modelway.bundle.signing import VERIFY_KEY_FILE, load_or_create_key
+from modelway.bundle.signing import VERIFY_KEY_FILE
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
-from modelway.features.by_key import described
 from modelway.features.store import FeatureStore
 from modelway.features.training_set import feature_rows
-from modelway.usecase import load_use_case, serving_policy
+from modelway.usecase import load_use_case
 
 USE_CASE = load_use_case("credit")
 AS_OF = datetime(2005, 6, 20, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=25)
 INFER, PREDICT = "/v2/models/credit/infer", "/v1/models/credit:predict"
-
-GRAPH = """
-<ir_version: 8, opset_import: ["" : 17]>
-mixed (float[N, {width}] features) => (float[N] probability)
-<float half = {{0.5}}, float[{width}] weights = {{{weights}}}> {{
-    missing = IsNaN(features)
-    filled = Where(missing, half, features)
-    squeezed = Softsign(filled)
-    score = MatMul(squeezed, weights)
-    probability = Sigmoid(score)
-}}
-"""
-"""Each column moves the answer, also by being missing."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +54,10 @@ def world(tmp_path: Path, keys: Path, history: pl.LazyFrame, begin: Callable[...
     features.materialise(USE_CASE, history, as_of=AS_OF)
     settings = tmp_path / "settings.yaml"
     settings.write_text(json.dumps({"online_store": str(features.online_file(USE_CASE)), "grpc_port": 0}))
-    bundle = credit_bundle(tmp_path, keys, history)
+    bundle = bundle_of(USE_CASE, tmp_path, keys, history, as_of=AS_OF)
     where = ["--bundle", str(bundle.path), "--verify-key", str(keys / VERIFY_KEY_FILE), "--port", "0"]
     options = [*where, "--revision", "r1", "--settings", str(settings)]
     return World(history, features, begin([sys.executable, "-m", "serving.runtime", *options]))
-
-
-def credit_bundle(folder: Path, keys: Path, history: pl.LazyFrame) -> Bundle:
-    online = described(USE_CASE)
-    assert online is not None
-    inputs = tuple(column(feature.name, feature.kind, history) for feature in USE_CASE.features.all)
-    weights = ", ".join(f"{(-1) ** at * (at + 1) / 40}" for at in range(len(inputs)))
-    return write_bundle(
-        folder / "bundles",
-        onnx=onnx.parser.parse_model(GRAPH.format(width=len(inputs), weights=weights)).SerializeToString(),
-        signature=Signature(model_name="credit", key="loan_id", label="lost", inputs=inputs, threshold=0.5),
-        reference=b"",
-        slo=USE_CASE.slo,
-        card="",
-        lineage=Lineage(use_case="credit", snapshot_id="0" * 64, as_of=AS_OF, kind="mixed", seed=1),
-        key=load_or_create_key(keys),
-        extras={POLICY_FILE: canonical_json(serving_policy(USE_CASE)), ONLINE_FILE: canonical_json(online)},
-    )
-
-
-def column(name: str, kind: Any, history: pl.LazyFrame) -> Input:
-    if kind == "numeric":
-        return Input(name=name, kind=kind)
-    values = history.select(pl.col(name).drop_nulls().unique().sort()).collect()[name]
-    return Input(name=name, kind=kind, vocabulary=tuple(values.head(30)))  # the rest is unknown to the model
 
 
 def loans(history: pl.LazyFrame, since: datetime, until: datetime) -> pl.DataFrame:

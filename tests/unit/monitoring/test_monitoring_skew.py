@@ -15,6 +15,7 @@ from modelway.bundle.signature import Input, Signature
 from modelway.contract import Column, DataContract, Outcome
 from modelway.errors import ConfigError, GateError
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
+from modelway.monitoring.forget import forget
 from modelway.monitoring.monitor import Subject
 from modelway.monitoring.policy import SkewPolicy
 from modelway.monitoring.skew import FeatureSkew, SkewReport, measure_skew
@@ -173,7 +174,10 @@ def test_a_store_that_lags_behind_fails_and_shows_the_worst_with_entity_and_time
     assert busy.examples[0].online is None, "missing on one side comes first"
     both = [abs(a - b) for a, b in by_hand if a is not None and b is not None]
     assert busy.max_difference == pytest.approx(max(both), rel=1e-6)
-    worst = busy.examples[-1]
+    absent = min(5, busy.missing_online + busy.missing_offline)
+    worst = busy.examples[absent]
+    assert len(busy.examples) == absent + 5
+    assert abs(worst.online - worst.offline) == pytest.approx(max(both), rel=1e-6)
     assert worst.entity in set("abcde")
     assert worst.at in set(history["known_at"])
     assert feature(report, "amount").differing == 0
@@ -308,6 +312,16 @@ def test_the_page_names_the_worst_rows_and_has_a_twin_for_machines(compare, hist
     assert "&lt;" in text
     assert not any(shop in text for shop in set(shops))
     assert SkewReport.model_validate_json(path.with_suffix(".json").read_text("utf-8")) == report
+
+
+def test_what_one_id_was_asked_about_can_be_forgotten(history, tmp_path) -> None:
+    log_of(history).write_parquet(tmp_path / "r1-1-0.parquet")
+    theirs = int((history["shop"] == "a").sum())
+
+    assert forget(tmp_path, "a").rows == theirs > 0
+    assert forget(tmp_path, "s0").rows == int(history["shop"][0] != "a")
+    left = pl.read_parquet(tmp_path / "r1-1-0.parquet")
+    assert "a" not in set(left["_key_shop"])
 
 
 def test_training_stops_on_skew_and_a_rollout_waits_for_a_comparison(compare, history) -> None:
