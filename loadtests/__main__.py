@@ -55,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--rows-per-request", type=int, help="default 1")
     add("--once", action="store_true", help="send every row once, in order, and end")
     add("--timeout-s", type=float, help="seconds after which a request has failed (default 5)")
+    add(
+        "--purpose",
+        choices=("user", "probe", "drill", "loadtest"),
+        help="whose requests they are for the prediction log (default: loadtest, left out of monitoring)",
+    )
     add("--revisions", help="A,B: compare these two, every row sent to both")
     add("--watch-pids", help="processes of this machine whose memory to watch, comma-separated")
     add("--metrics-url", help="where the server says process_resident_memory_bytes")

@@ -44,6 +44,7 @@ def user_class(options: LoadOptions, offer: Offer, begun: Event, ended: Event) -
         "host": options.url.rstrip("/"),
         "model": options.model,
         "revisions": options.revisions or (),
+        "purpose": options.purpose,
         "offer": offer,
         "begun": begun,
         "ended": ended,

@@ -50,6 +50,8 @@ class LoadOptions(Frozen):
     """Of the arrivals, of which rows are sent, and of which revision is asked first."""
     revisions: tuple[str, str] | None = None
     """Compare these two: every body goes to both, pinned by `x-revision`."""
+    purpose: Literal["user", "probe", "drill", "loadtest"] = "loadtest"
+    """Said with every request, for the prediction log; a replay that is to count as users' is theirs."""
     watch_pids: tuple[int, ...] = ()
     """Processes of this machine whose memory is the server's; their children count with them."""
     metrics_url: str | None = Field(default=None, pattern=r"^https?://")

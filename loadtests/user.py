@@ -25,6 +25,7 @@ class ModelUser(FastHttpUser):
     begun: Event
     ended: Event
     model: str
+    purpose: str = "user"
     revisions: tuple[str, ...] = ()
     """The two that are compared; none: the gateway decides who answers."""
 
@@ -49,7 +50,7 @@ class ModelUser(FastHttpUser):
     def _send(self, request: Due) -> None:
         sent = self.offer.clock()
         with self.client.post(
-            f"/v2/models/{self.model}/infer",
+            self._address(),
             data=request.body,
             headers=self._headers(request),
             catch_response=True,
@@ -58,6 +59,11 @@ class ModelUser(FastHttpUser):
             self.offer.record(request, sent, ended, answer_of(response))
             # Locust's own tables shall show the corrected latency too.
             response.request_meta["response_time"] = (ended - request.due) * 1000.0
+
+    def _address(self) -> str:
+        return f"/v2/models/{self.model}/infer" + (
+            "" if self.purpose == "user" else f"?purpose={self.purpose}"
+        )
 
     def _headers(self, request: Due) -> dict[str, str]:
         return _HEADERS if request.arm is None else {**_HEADERS, "x-revision": self.revisions[request.arm]}

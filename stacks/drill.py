@@ -149,6 +149,7 @@ def _load(target: LocalTarget, bundle: Bundle, rows: Path, out: Path, rate_rps: 
         slo=bundle.slo,
         rate_rps=rate_rps,
         duration_s=LONGEST_S,
+        purpose="drill",
     )
     with start_load(options):
         yield

@@ -12,6 +12,8 @@ REQUEST_ID, ROW = "_request_id", "_row"
 ENTITY, EVENT_TIME, RECEIVED = "_entity_id", "_event_time", "_received_at"
 MODEL, REVISION, BUNDLE = "_model", "_revision", "_bundle"
 SCORE = "_probability"
+PURPOSE = "_purpose"
+"""Null in rows of users; logs from before 2026-11 lack it, and hold users alone as far as anybody knows."""
 KEY, STORED = "_key_", "_at_"
 """Begin names of columns: an id beside the model's inputs; when a view's values were true."""
 
@@ -32,6 +34,8 @@ def read_predictions(
     A client that retries logs the same question twice: of the answers one bundle gave about one
     entity at one event time, the newest stays. Rows without an entity are told apart by request.
 
+    Rows that were marked as a probe, a drill or a load test are left out.
+
     Args:
         folder: Where the runtimes write; files still being written (`.tmp`) are not looked at.
         since: First event time, inclusive, with time zone.
@@ -50,7 +54,7 @@ def read_predictions(
     for column, wanted in ((REVISION, revision), (BUNDLE, bundle)):
         if wanted is not None:
             found = found.filter(pl.col(column) == wanted)
-    frame = _newest_answers(_collect(found, folder))
+    frame = _newest_answers(_collect(_of_users(found), folder))
     if frame.is_empty():
         raise EmptyWindowError(
             f"no prediction about events from {since:%Y-%m-%d} to {until:%Y-%m-%d} in {folder}",
@@ -58,6 +62,12 @@ def read_predictions(
             remedy="check the window, or whether the service logs (`modelway serve status`)",
         )
     return frame
+
+
+def _of_users(found: pl.LazyFrame) -> pl.LazyFrame:
+    if PURPOSE not in found.collect_schema().names():
+        return found
+    return found.filter(pl.col(PURPOSE).is_null()).drop(PURPOSE)
 
 
 def _whose(revision: str | None, bundle: str | None) -> str:

@@ -35,7 +35,7 @@ def _problem(connection: http.client.HTTPConnection, revision: str, signature: S
     values, right = row
     tensor = {"name": GRAPH_INPUT, "shape": [1, len(values)], "datatype": "FP32", "data": values}
     headers = {"content-type": "application/json", "x-revision": revision}
-    path = f"/v2/models/{signature.model_name}/infer"
+    path = f"/v2/models/{signature.model_name}/infer?purpose=probe"
     try:
         connection.request("POST", path, json.dumps({"inputs": [tensor]}), headers)
         answer = connection.getresponse()

@@ -7,15 +7,17 @@ from typing import Any
 
 from serving.runtime.codecs import headers_of
 from serving.runtime.control import INDEX, Control
-from serving.runtime.exchange import Answer
+from serving.runtime.exchange import Answer, Codec
 from serving.runtime.exposition import Family, Source, exposition
-from serving.runtime.job_routes import JobDesk
+from serving.runtime.job_routes import NO_JOBS, NO_JOBS_STATUS, JobDesk
 from serving.runtime.metadata import model_metadata, server_metadata
+from serving.runtime.problems import RequestError
 from serving.runtime.reply import error_body, json_body
 from serving.runtime.repository import Repository
 from serving.runtime.served import Handler, Served
 from serving.runtime.settings import Settings
 from serving.runtime.transport import Head, Respond
+from serving.runtime.wishes import PURPOSES, marked, wishes_of
 
 HEAVY_BODY_BYTES = 16 * 1024
 """A body above this is decoded and scored on a second thread, so that small requests and probes pass."""
@@ -157,10 +159,24 @@ class App:
     def answer(self, head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
         """Score a request and respond: here when it is small, on the second thread when it is not."""
         handler = self._posts.get(head.path) or self._other(head.path)
+        if head.query_string:
+            handler = self._wished(head, handler)
         if len(body) > self.heavy_body_bytes:
             self._second.submit(handler, head, body, respond, start_ns)
         else:
             handler(head, body, respond, start_ns)
+
+    def _wished(self, head: Head, handler: Handler) -> Handler:
+        """What answers a request that says more than its address."""
+        try:
+            wishes = wishes_of(head.query_string)
+        except RequestError as error:
+            return _answering(self.refuse(error.status, str(error)))
+        if wishes.later and self._jobs is None:
+            return _answering(self.refuse(NO_JOBS_STATUS, NO_JOBS))
+        return (
+            handler if wishes.purpose is None else self._posts.get(marked(head.path, wishes.purpose), handler)
+        )
 
     def refuse(self, status: int, message: str) -> Answer:
         """A client's error: counted, and said."""
@@ -176,15 +192,13 @@ class App:
         handler = None if self._control is None else self._control.handler(path)
         if handler is not None:
             return handler
-        gone = self.refuse(503, "the model was unloaded meanwhile")
-        return lambda _head, _body, respond, _start_ns: respond(*gone)
+        return _answering(self.refuse(503, "the model was unloaded meanwhile"))
 
     def _handlers(self) -> Iterator[tuple[str, Handler]]:
         for served, addresses in self._addressed():
-            v2 = served.handler(served.v2)
-            yield from ((f"{address}/infer", v2) for address in addresses)
+            yield from _for_purposes(served, served.v2, [f"{address}/infer" for address in addresses])
             if len(addresses) > 1:
-                yield f"/v1/models/{served.name}:predict", served.handler(served.v1)
+                yield from _for_purposes(served, served.v1, [f"/v1/models/{served.name}:predict"])
             if self._with_grpc:
                 yield from _grpc_handlers(served, newest=len(addresses) > 1)
 
@@ -224,7 +238,13 @@ class App:
     def _openapi(self) -> Answer:
         from serving.runtime.openapi import document  # noqa: PLC0415 - few servers are asked for it
 
-        return self._json(document(self.models, with_repository=self._control is not None))
+        return self._json(
+            document(
+                self.models,
+                with_repository=self._control is not None,
+                with_jobs=self._jobs is not None,
+            )
+        )
 
     def _metadata(self, served: Served) -> Answer:
         versions = [other.revision for other in self.models if other.name == served.name]
@@ -253,6 +273,20 @@ class App:
 
     def _metrics_text(self) -> Answer:
         return 200, self._text_headers, exposition(self.families())
+
+
+def _answering(answer: Answer) -> Handler:
+    """A handler that says one thing."""
+    return lambda _head, _body, respond, _start_ns: respond(*answer)
+
+
+def _for_purposes(served: Served, codec: Codec, paths: Sequence[str]) -> Iterator[tuple[str, Handler]]:
+    """One protocol's handlers: that of users, and one for each purpose that the log tells from them."""
+    users = served.handler(codec)
+    yield from ((path, users) for path in paths)
+    for purpose in PURPOSES:
+        handler = served.handler(codec, purpose)
+        yield from ((marked(path, purpose), handler) for path in paths)
 
 
 def _grpc_handlers(served: Served, *, newest: bool) -> Iterator[tuple[str, Handler]]:

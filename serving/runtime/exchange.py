@@ -54,10 +54,11 @@ class Route:
 
     __slots__ = ("codec", "encode", "meter", "remember", "scored", "served")
 
-    def __init__(self, served: "Served", codec: Codec) -> None:
-        """Prepare what never changes."""
+    def __init__(self, served: "Served", codec: Codec, purpose: str | None = None) -> None:
+        """Prepare what never changes; `purpose` stands in the log beside each answer."""
         self.served, self.codec, self.encode = served, codec, codec.encode
-        self.remember = None if served.log is None else served.remember
+        remember = served.remember if purpose is None else partial(served.remember, purpose=purpose)
+        self.remember = None if served.log is None else remember
         self.meter = served.metrics.meter(codec.protocol)
         self.scored = self.meter.scored
 

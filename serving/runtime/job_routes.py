@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -17,8 +16,15 @@ from serving.runtime.reply import error_body, json_body
 from serving.runtime.served import Handler
 from serving.runtime.settings import Jobs
 from serving.runtime.transport import Head, Headers, Respond
+from serving.runtime.wishes import wishes_of
 
 JOBS = "/v2/jobs/"
+NO_JOBS_STATUS = 400
+"""The client's error, not the server's: a judge of revisions is not to see a failing one in it."""
+NO_JOBS = (
+    "this server keeps no jobs, so that `?async` cannot be answered later; ask without it, or have "
+    "`jobs: {file: PATH}` set in the server's --settings"
+)
 IDEMPOTENCY_KEY = "idempotency-key"
 _KEPT_HEADERS = (
     "content-type",
@@ -66,7 +72,7 @@ class JobDesk:
 
     def _taking(self, path: str, handler: Handler) -> Handler:
         def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
-            if "async" in head.query_string and _wants_job(head.query_string):
+            if "async" in head.query_string and wishes_of(head.query_string).later:
                 self._intake.submit(self._take, path, head, body, respond)
             else:
                 handler(head, body, respond, start_ns)
@@ -121,7 +127,7 @@ class JobDesk:
             return (204, self._headers, b"") if self._store.cancel(job_id) else self._unknown()
         if method != "GET":
             status, headers, body = self._refused(405, "use GET, or DELETE on the job itself")
-            return status, [*headers, ("allow", "GET, DELETE")], body
+            return status, [*headers, ("allow", "GET, DELETE" if rest == job_id else "GET")], body
         outcome = self._store.outcome(job_id)
         if outcome is None:
             return self._unknown()
@@ -140,11 +146,6 @@ class JobDesk:
 
     def _refused(self, status: int, message: str) -> Answer:
         return status, self._headers, error_body(message)
-
-
-def _wants_job(query: str) -> bool:
-    asked = parse_qs(query, keep_blank_values=True).get("async")
-    return asked is not None and asked[-1].lower() in {"", "1", "true"}
 
 
 def _document(outcome: Outcome) -> dict[str, object]:

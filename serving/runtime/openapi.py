@@ -9,7 +9,8 @@ from typing import Any
 from modelway import __version__
 from modelway.bundle.signature import GRAPH_INPUT, Input, Signature
 from serving.runtime.binary import DATATYPES
-from serving.runtime.columns import EVENT_TIME
+from serving.runtime.columns import EVENT_TIME, Columns
+from serving.runtime.openapi_jobs import JOB_SCHEMAS, PURPOSE, job_paths, takes_jobs
 from serving.runtime.openapi_schemas import COMMON, Json, ref
 from serving.runtime.records import RECORDS
 from serving.runtime.served import Served
@@ -31,14 +32,16 @@ _PREDICTION = tuple(_REFUSALS)
 _LOOK = ("401", "404", "429", "503")
 _CONTROL = ("400", "401", "403", "404", "413", "429", "503")
 _BINARY = "application/octet-stream"
+_ID = {"type": ["string", "integer", "null"]}
 
 
-def document(models: Sequence[Served], *, with_repository: bool) -> Json:
+def document(models: Sequence[Served], *, with_repository: bool, with_jobs: bool = False) -> Json:
     """Everything that can be asked of these models.
 
     Args:
         models: In service; of several with one name, the first answers where no version is named.
         with_repository: Whether models can be listed, loaded and unloaded.
+        with_jobs: Whether requests can be answered later.
     """
     paths = dict(_server_paths())
     newest: set[str] = set()
@@ -47,6 +50,8 @@ def document(models: Sequence[Served], *, with_repository: bool) -> Json:
         newest.add(served.name)
     if with_repository:
         paths |= dict(_repository_paths())
+    if with_jobs:
+        paths = {path: _later(operations) for path, operations in paths.items()} | job_paths()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -55,17 +60,24 @@ def document(models: Sequence[Served], *, with_repository: bool) -> Json:
             "description": "Open Inference Protocol V2 and V1 over HTTP.",
         },
         "paths": paths,
-        "components": {"schemas": {**COMMON, **_model_schemas(models)}},
+        "components": {"schemas": {**COMMON, **(JOB_SCHEMAS if with_jobs else {}), **_model_schemas(models)}},
     }
 
 
+def _later(operations: Json) -> Json:
+    """The same address, where it predicts as one that takes jobs too."""
+    post = operations.get("post", {})
+    predicts = PURPOSE in post.get("parameters", ())
+    return {**operations, "post": takes_jobs(post)} if predicts else operations
+
+
 def _model_schemas(models: Sequence[Served]) -> Json:
-    signatures = {served.name: served.bundle.signature for served in reversed(models)}
+    newest = {served.name: served for served in reversed(models)}
     schemas: Json = {}
-    for name, signature in signatures.items():
-        schemas[f"{name}.Record"] = _record(signature)
-        schemas[f"{name}.V2Request"] = _v2_request(signature)
-        schemas[f"{name}.V1Request"] = _v1_request(signature)
+    for name, served in newest.items():
+        schemas[f"{name}.Record"] = _record(served.bundle.signature, served.columns)
+        schemas[f"{name}.V2Request"] = _v2_request(served.bundle.signature, served.columns)
+        schemas[f"{name}.V1Request"] = _v1_request(served.bundle.signature)
     return schemas
 
 
@@ -124,7 +136,7 @@ def _v2_infer(served: Served, key: str) -> Json:
         _BINARY: {"schema": {"type": "string", "format": "binary"}},
     }
     operation = _post(key, "Predict.", {"required": True, "content": content}, "V2Answer", _PREDICTION)
-    operation["parameters"] = [_header_length("of the JSON before the tensors of a body of bytes")]
+    operation["parameters"] = [_header_length("of the JSON before the tensors of a body of bytes"), PURPOSE]
     answer = operation["responses"]["200"]
     answer["content"][_BINARY] = {"schema": {"type": "string", "format": "binary"}}
     return {"post": operation}
@@ -133,11 +145,9 @@ def _v2_infer(served: Served, key: str) -> Json:
 def _v1_predict(served: Served) -> Json:
     request = ref(f"{served.name}.V1Request")
     example = {"instances": [v1_example(served.bundle.signature)]}
-    return {
-        "post": _post(
-            f"{served.name}.predict", "Predict, V1.", _body(request, example), "V1Answer", _PREDICTION
-        )
-    }
+    key = f"{served.name}.predict"
+    operation = _post(key, "Predict, V1.", _body(request, example), "V1Answer", _PREDICTION)
+    return {"post": {**operation, "parameters": [PURPOSE]}}
 
 
 def v2_examples(signature: Signature) -> Mapping[str, Json]:
@@ -162,14 +172,27 @@ def _asked(column: Input) -> Json:
     return {"name": column.name, "datatype": "BYTES" if column.kind == "category" else "FP32"}
 
 
-def _record(signature: Signature) -> Json:
+def _record(signature: Signature, columns: Columns) -> Json:
     properties = {column.name: _value(column) for column in signature.inputs}
-    properties.setdefault(signature.key, {"type": ["string", "integer", "null"]})
+    properties.setdefault(signature.key, dict(_ID))
+    properties |= {name: dict(_ID) for name in sorted(columns.entities)}
     properties.setdefault(
         EVENT_TIME, {"type": ["integer", "null"], "description": "Microseconds since 1970 UTC."}
     )
-    required = [column.name for column in signature.inputs]
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    required = [column.name for column in signature.inputs if column.name not in columns.stored]
+    record = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return record | ({"description": _by_key(columns)} if columns.stored else {})
+
+
+def _by_key(columns: Columns) -> str:
+    """Which columns may be left out, and by what they are found."""
+    found: dict[str, list[str]] = {}
+    for name, entity in columns.stored.items():
+        found.setdefault(entity, []).append(name)
+    told = "; ".join(f"{', '.join(names)} by {entity}" for entity, names in sorted(found.items()))
+    return (
+        f"Columns that are left out are taken from the online store: {told}. All rows bring the same columns."
+    )
 
 
 def _value(column: Input) -> Json:
@@ -179,8 +202,8 @@ def _value(column: Input) -> Json:
     return {"type": ["number", "boolean", "null"]}
 
 
-def _v2_request(signature: Signature) -> Json:
-    names = [GRAPH_INPUT, RECORDS, *signature.names, signature.key, EVENT_TIME]
+def _v2_request(signature: Signature, columns: Columns) -> Json:
+    names = [GRAPH_INPUT, RECORDS, *signature.names, signature.key, *sorted(columns.entities), EVENT_TIME]
     tensor = {
         "type": "object",
         "required": ["name", "shape", "datatype"],
@@ -203,7 +226,8 @@ def _v2_request(signature: Signature) -> Json:
         "inputs": {"type": "array", "minItems": 1, "items": tensor},
         "outputs": {"type": "array", "items": output},
     }
-    return {"type": "object", "required": ["inputs"], "properties": properties}
+    request = {"type": "object", "required": ["inputs"], "properties": properties}
+    return request | ({"description": _by_key(columns)} if columns.stored else {})
 
 
 def _v1_request(signature: Signature) -> Json:

@@ -34,6 +34,8 @@ class Entry(msgspec.Struct, gc=False):
     """What the graph saw: float32, row-major."""
     serial: int = 0
     """Which request of this process; names it in the log when the client did not."""
+    purpose: str | None = None
+    """Why it was asked, where no user asked."""
 
 
 Writer = Callable[[Path, list[Entry]], None]

@@ -19,7 +19,8 @@ def parquet_writer(bundle: Bundle, revision: str) -> Callable[[], Writer]:
     """A maker of writers for the log of one bundle and revision.
 
     Columns: `_request_id`, `_row` (within the request), `_entity_id`, `_event_time`, `_received_at`,
-    `_model`, `_revision`, `_bundle`, `_probability`, then one float32 column per input as the graph saw it.
+    `_model`, `_revision`, `_bundle`, `_purpose` (null for users' requests, else `probe`, `drill` or
+    `loadtest`), `_probability`, then one float32 column per input as the graph saw it.
 
     A model with a fallback rule has `_fallback`: why the rule answered, null where the model did. One that is
     asked by key has `_features_from`, `request` or `store`, and for each feature view `_at_<view>`: when the
@@ -126,10 +127,18 @@ def _table(  # noqa: PLR0913, PLR0917 - a table joins what every part of it come
         "_received_at": arrays.of(arrays.moment, received),
     }
     columns |= {name: arrays.constant(value, rows) for name, value in constants.items()}
+    columns["_purpose"] = _purposes(arrays, entries, rows)
     columns["_probability"] = arrays.of(pa.float32(), _floats(entry.probabilities for entry in entries))
     columns |= origins.columns(arrays, entries, masks)
     features = np.asfortranarray(_floats(entry.features for entry in entries).reshape(rows, len(names)))
     return pa.table({**columns, **masks.inputs(arrays, names, features)})
+
+
+def _purposes(arrays: Arrays, entries: Sequence[Entry], rows: int) -> Any:
+    """Null for users, of whom a whole file is the usual one."""
+    if not any(entry.purpose for entry in entries):
+        return arrays.pa.nulls(rows, arrays.pa.string())
+    return arrays.strings([entry.purpose for entry in entries for _ in range(entry.request.rows)])
 
 
 def _request_ids(entries: Sequence[Entry], process: str, masks: Masks) -> list[str]:

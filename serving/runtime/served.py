@@ -75,9 +75,9 @@ class Served:
         """Put the chain together, before `handler` is asked for one."""
         self.scorer, self._stages = chain(self)
 
-    def handler(self, codec: Codec) -> Handler:
-        """What answers the requests of one protocol."""
-        route = Route(self, codec)
+    def handler(self, codec: Codec, purpose: str | None = None) -> Handler:
+        """What answers the requests of one protocol, of users or of one purpose."""
+        route = Route(self, codec, purpose)
         watched = self.deadlines is not None or self.settings.observed
         return self._watched(route, self.deadlines) if watched else self._plain(route)
 
@@ -125,10 +125,17 @@ class Served:
         message = str(error) if isinstance(error, ModelFailureError) else "internal error"
         respond(500, *refusal(500, message))
 
-    def remember(self, parsed: Parsed, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
+    def remember(
+        self,
+        parsed: Parsed,
+        probabilities: np.float32 | Matrix,
+        features: bytes | Matrix,
+        purpose: str | None = None,
+    ) -> None:
         """Append an answer to the prediction log."""
         if self.log is not None:
-            self.log.append(Entry(parsed, time.time_ns() // 1000, probabilities, features))
+            received_us = time.time_ns() // 1000
+            self.log.append(Entry(parsed, received_us, probabilities, features, purpose=purpose))
 
     def close(self) -> None:
         """Finish what waits in the chain, then write what the log still holds."""

@@ -68,7 +68,7 @@ class Settings(Frozen):
     """Whether `/metrics` is for those with a key; health is for all."""
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     jobs: Jobs | None = None
-    """Requests that ask for `?async` are answered later; without this they are answered at once."""
+    """Requests that ask for `?async` are answered later; without this they are refused."""
     online_store: Path | None = None
     """SQLite file of the feature store, for requests by key."""
     traces: str | None = None

@@ -52,6 +52,7 @@ def replay(use_case: UseCase, rows: FrameRef, slo: Slo) -> LoadReport:
         once=True,
         rows_per_request=ROWS_PER_REQUEST,
         rate_rps=REQUESTS_PER_S,
+        purpose="user",
     )
 
 

@@ -117,6 +117,7 @@ def ask(bundle: Bundle, tmp_path: Path) -> Iterator[Callable[[pl.DataFrame], Pat
             key="loan_id",
             event_time="event_time",
             once=True,
+            purpose="user",
         )
         assert report.verdict.passed, report.verdict.reasons
         server.send_signal(signal.SIGTERM)

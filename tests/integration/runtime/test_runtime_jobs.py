@@ -190,6 +190,10 @@ def test_two_servers_share_the_work_and_run_each_job_once(serve: Begin) -> None:
     assert counted == 32
 
 
-def test_a_server_without_jobs_answers_at_once(shared: Any) -> None:
-    assert hand_in(shared, request()).status_code == 200
+def test_a_server_without_jobs_says_so_and_what_to_do(shared: Any) -> None:
+    answer = hand_in(shared, request())
+
+    assert answer.status_code == 400
+    assert "`jobs: {file: PATH}`" in answer.json()["error"]
+    assert httpx.post(f"{shared.url}{INFER}?async=0", json=request(), timeout=30).status_code == 200
     assert httpx.get(f"{shared.url}/v2/jobs/none", timeout=30).status_code == 404

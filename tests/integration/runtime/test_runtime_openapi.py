@@ -1,5 +1,6 @@
 """The served document: valid, its examples work, and what it promises holds for whatever a client sends."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -143,7 +144,10 @@ def robust(keys: Path, tmp_path_factory: pytest.TempPathFactory, launched: Any) 
         key=load_or_create_key(keys),
     )
     shutil.copytree(written.path, root / "paint" / "r1")
+    settings = root / ".settings.yaml"
+    settings.write_text(json.dumps({"jobs": {"file": str(root / ".jobs.db")}}))
     where = ["--repository", str(root), "--verify-key", str(keys / VERIFY_KEY_FILE), "--model-control"]
+    where += ["--settings", str(settings)]
     return launched([sys.executable, "-m", "serving.runtime", *where, "--port", "0"])
 
 
@@ -170,5 +174,6 @@ def test_whatever_the_document_allows_is_answered_as_it_says(robust: Any) -> Non
 
     assert 400 in seen["/v2/models/paint/infer"]
     assert 200 in seen["/v1/models/paint:predict"]
-    assert len(seen) == 15
+    assert 202 in seen["/v2/models/paint/infer"] | seen["/v1/models/paint:predict"]
+    assert len(seen) == 17
     assert httpx.get(f"{robust.url}/v2/health/ready", timeout=30).status_code == 200

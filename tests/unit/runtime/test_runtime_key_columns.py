@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from jsonschema import Draft202012Validator
 from runtime_asking import INFER, PREDICT, Asked
 from runtime_keyed import DAY_US, NOW_US, put, store
 
@@ -17,6 +18,7 @@ from modelway.bundle.policy import ByKey, ServingPolicy
 from serving.runtime.app import App
 from serving.runtime.metadata import model_metadata
 from serving.runtime.model import Model
+from serving.runtime.openapi import document
 from serving.runtime.prediction_log import PredictionLog
 from serving.runtime.prediction_table import parquet_writer
 from serving.runtime.served import Served
@@ -181,3 +183,19 @@ def test_the_metadata_names_them(app_of: Callable[..., App]) -> None:
     app.close()
 
     assert [tensor["name"] for tensor in told] == ["paint_id", "event_time", "maker_id", "shop_id"]
+
+
+def test_the_document_says_what_may_be_left_out_and_by_what_it_is_found(app_of: Callable[..., App]) -> None:
+    app = app_of()
+    told = document(app.models, with_repository=False)["components"]["schemas"]
+    app.close()
+
+    record = told["paint.Record"]
+    assert record["required"] == ["amount"]
+    assert {"shop_id", "maker_id", "paint_id"} < set(record["properties"])
+    assert "colour by maker_id; months by shop_id" in record["description"]
+    asked_for = row(shop_id="s1", maker_id=7)
+    Draft202012Validator(record).validate(asked_for)
+    assert asked(app_of(), INFER, records(asked_for))[0] == 200
+    names = told["paint.V2Request"]["properties"]["inputs"]["items"]["properties"]["name"]["enum"]
+    assert {"shop_id", "maker_id"} < set(names)

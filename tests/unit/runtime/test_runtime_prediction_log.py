@@ -109,6 +109,7 @@ def test_the_types_are_those_that_monitoring_reads(tmp_path: Path, bundled: Call
         "_model": "string",
         "_revision": "string",
         "_bundle": "string",
+        "_purpose": "string",
         "_probability": "float",
         "amount": "float",
         "months": "float",
