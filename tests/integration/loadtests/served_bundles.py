@@ -39,6 +39,19 @@ risk (float[N, 2] features) => (float[N] probability)
 """P = sigmoid(amount), after multiplying two size x size matrices of zeros."""
 
 
+FAILING_GRAPH = """
+<ir_version: 8, opset_import: ["" : 17]>
+risk (float[N, 2] features) => (float[N] probability)
+<int64 i0 = {0}, float[1] table = {0.5}>
+{
+    amount = Gather<axis = 1>(features, i0)
+    index = Cast<to = 7>(amount)
+    probability = Gather(table, index)
+}
+"""
+"""Raises inside ONNX Runtime for every row whose amount is 1 or more, or -2 or less."""
+
+
 def reference(rows: int = 400) -> bytes:
     draw = np.random.default_rng(1)
     frame = pl.DataFrame(
@@ -52,15 +65,16 @@ def reference(rows: int = 400) -> bytes:
     return out.getvalue()
 
 
-def make_bundle(folder: Path, slo: Slo, *, size: int = 1, seed: int = 1) -> Bundle:
+def make_bundle(folder: Path, slo: Slo, *, size: int = 1, seed: int = 1, fails: bool = False) -> Bundle:
     """One more bundle under the keys in `folder`; `size` makes it slow, `seed` only makes it another."""
+    graph = FAILING_GRAPH if fails else GRAPH.format(size=size)
     inputs = (
         Input(name="amount", kind="numeric"),
         Input(name="state", kind="category", vocabulary=("CA", "NY")),
     )
     return write_bundle(
-        folder / f"bundles-{size}-{seed}",
-        onnx=onnx.parser.parse_model(GRAPH.format(size=size)).SerializeToString(),
+        folder / f"bundles-{size}-{seed}-{fails}",
+        onnx=onnx.parser.parse_model(graph).SerializeToString(),
         signature=Signature(model_name="risk", key="loan_id", label="bad", inputs=inputs, threshold=0.5),
         reference=reference(),
         slo=slo,
