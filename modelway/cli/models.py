@@ -58,7 +58,7 @@ def history(
     """Say which versions were in production, from when to when, and who put them there."""
     tenures = registered().history(name, on.date() if on else None)
     if json_:
-        emit([_tenure(each) | {"evidence": each.evidence} for each in tenures], as_json=True)
+        emit([_tenure(each) | _grounds(each) for each in tenures], as_json=True)
         return
     emit([_tenure(each) for each in tenures], as_json=False, title=f"{name} in production")
     if on:
@@ -203,13 +203,32 @@ def _tenure(tenure: "Tenure") -> dict[str, Any]:
     }
 
 
+def _grounds(tenure: "Tenure") -> dict[str, Any]:
+    """Everything that a decision rested on, and where it stands in the log."""
+    return {
+        "evidence": tenure.evidence,
+        "gates": None if tenure.verdict is None else tenure.verdict.model_dump(mode="json"),
+        "opinions": [opinion.model_dump(mode="json") for opinion in tenure.opinions],
+        "trained_by": tenure.trained_by,
+        "audit_entry": tenure.entry,
+        "audit_hash": tenure.entry_hash,
+    }
+
+
 def _facts(tenure: "Tenure") -> list[Mapping[str, Any]]:
-    """A decision's evidence in words; a verdict as its outcome and reasons."""
+    """A decision's grounds in words; a verdict as its outcome and reasons."""
+    said = "; ".join(
+        f"{'approved' if o.approved else 'rejected'} by {o.who} on {o.at:%Y-%m-%d}: {o.why}"
+        for o in tenure.opinions
+    )
+    grounds = _grounds(tenure)
+    facts = {**tenure.evidence, "gates": grounds["gates"], "opinions": said or "nobody was asked"}
+    facts |= {"trained by": tenure.trained_by, "audit entry": f"{tenure.entry} {tenure.entry_hash[:12]}"}
     return [
         {"version": tenure.version, "fact": key, "found": _words(found)}
-        for key, found in tenure.evidence.items()
+        for key, found in facts.items()
         if found is not None
-    ] or [{"version": tenure.version, "fact": "none", "found": "decided by hand"}]
+    ]
 
 
 def _words(found: Any) -> str:

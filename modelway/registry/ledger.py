@@ -62,6 +62,15 @@ class Tenure(Frozen):
     why: str
     evidence: Mapping[str, Any] = {}
     """What the decision rested on: the rollout and its verdict, how each rule was kept."""
+    entry: int = 0
+    """Id of the decision in the audit log."""
+    entry_hash: str = ""
+    """Hash of that entry: whoever kept the head of the log can hold this against it."""
+    verdict: Verdict | None = None
+    """Of the version's newest evaluation when it was decided."""
+    opinions: tuple[Opinion, ...] = ()
+    """What people had said about it by then."""
+    trained_by: str | None = None
     ended_why: str | None = None
     """How, by whom and why it ended; None: still in production."""
 
@@ -127,7 +136,11 @@ class Ledger(Frozen):
     def _moved(self, version: int, entry: AuditEntry) -> Shelf:
         if entry.event == PRUNED:
             return self.shelf.without(version)
-        return self.shelf if entry.event in _NO_MOVE else self.shelf.after(Move(entry.event), version)
+        if entry.event not in _NO_MOVE:
+            return self.shelf.after(Move(entry.event), version)
+        if version not in self.records:
+            raise TransitionError(f"version {version} is not registered: nobody can judge it yet")
+        return self.shelf
 
     def _recorded(self, version: int, entry: AuditEntry) -> Record:
         known = self.records.get(version)
@@ -163,20 +176,11 @@ class Ledger(Frozen):
         if production is None or production == self.shelf.production:
             return self.tenures
         how = entry.event.removeprefix("model.").replace("_", " ")
-        end = {"end": entry.at, "ended_why": f"version {production} {how} by {entry.who}: {entry.why}"}
+        # the log's order is what happened; a clock that was set back does not make time run backwards
+        since = max([entry.at, *(t.start for t in self.tenures[-1:])])
+        end = {"end": since, "ended_why": f"version {production} {how} by {entry.who}: {entry.why}"}
         ended = tuple(t if t.end else t.model_copy(update=end) for t in self.tenures)
-        begun = Tenure(
-            version=production,
-            semantic=records[production].semantic,
-            digest=records[production].digest,
-            start=entry.at,
-            end=None,
-            how=how,
-            who=entry.who,
-            why=entry.why,
-            evidence={key: value for key, value in entry.evidence.items() if key != "version"},
-        )
-        return (*ended, begun)
+        return (*ended, _begun(records[production], self.said(production), entry, since, how))
 
     @property
     def champion(self) -> int | None:
@@ -243,6 +247,25 @@ class Ledger(Frozen):
     def history(self, on: date | None) -> tuple[Tenure, ...]:
         """Times in production, oldest first; with `on` those that touch that day, UTC."""
         return tuple(tenure for tenure in self.tenures if on is None or tenure.covers(on))
+
+
+def _begun(record: Record, said: tuple[Opinion, ...], entry: AuditEntry, since: datetime, how: str) -> Tenure:
+    return Tenure(
+        version=record.version,
+        semantic=record.semantic,
+        digest=record.digest,
+        start=since,
+        end=None,
+        how=how,
+        who=entry.who,
+        why=entry.why,
+        evidence={key: value for key, value in entry.evidence.items() if key != "version"},
+        entry=entry.id,
+        entry_hash=entry.hash,
+        verdict=record.verdict,
+        opinions=said,
+        trained_by=record.trained_by,
+    )
 
 
 def _identity(evidence: Mapping[str, Any]) -> Identity | None:

@@ -256,7 +256,13 @@ class Registry:
         return self._version(decided, version)
 
     def history(self, name: str, on: date | None = None) -> tuple[Tenure, ...]:
-        """What was in production, oldest first; with `on`, at any time of that day, UTC."""
+        """What was in production, oldest first; with `on`, at any time of that day, UTC.
+
+        Raises:
+            NotFoundError: Nobody registered that model.
+            AuditBrokenError: The log was tampered with: it is no evidence of anything.
+        """
+        self.audit.check()
         return self._books.known(name).history(on)
 
     def verify(self, name: str, reference: int | str | None = None) -> Verdict:
