@@ -253,6 +253,6 @@ class Candidate(Frozen):
     """One kind of model to try, and where to search."""
 
     kind: str
-    """Name of a fitter in `modelway.training`: `hgb`, `mlp`."""
+    """A name of `modelway.training.candidates.KINDS`: `hgb`, `lightgbm`, `logistic`, `mlp`, …"""
     space: Mapping[str, FloatRange | IntRange | Choice]
     fixed: Mapping[str, float | int | str] = Field(default_factory=dict)

@@ -74,6 +74,7 @@ class CreditUseCase:
             },
             fixed={"max_iter": 80},
         ),
+        Candidate(kind="logistic", space={"C": FloatRange(low=0.001, high=10.0, log=True)}),
         Candidate(
             kind="mlp",
             space={
