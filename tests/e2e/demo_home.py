@@ -16,9 +16,9 @@ import psutil
 
 BIN = Path(sys.executable).parent
 JSON = "content-type: application/json"
-COMMAND_LIMIT_S = 120.0
+COMMAND_LIMIT_S = 240.0
 STARTED_LIMIT_S = 420.0
-GONE_LIMIT_S = 30.0
+GONE_LIMIT_S = 90.0
 
 
 @dataclass
@@ -84,7 +84,7 @@ class DemoHome:
     def _asked(self, path: str, question: dict[str, Any]) -> list[dict[str, Any]]:
         url = f"{self.address('Prefect: ')}/api/{path}"
         command = ["curl", "-sS", "--fail", "-H", JSON, "-d", json.dumps(question), url]
-        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=90, check=True)
         return json.loads(done.stdout)
 
     def processes(self) -> list[psutil.Process]:

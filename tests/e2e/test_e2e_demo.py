@@ -31,12 +31,12 @@ STATIONS = (
     "batch",
 )
 FLOWS = {"training", "rollout", "load-test", "continuous-training", "batch-inference"}
-LOG_LIMIT_S = 30.0
+LOG_LIMIT_S = 90.0
 
 
 def curl(*arguments: str) -> bytes:
     return subprocess.run(
-        ["curl", "-sS", "--fail", *arguments], capture_output=True, timeout=30, check=True
+        ["curl", "-sS", "--fail", *arguments], capture_output=True, timeout=90, check=True
     ).stdout
 
 

@@ -36,7 +36,7 @@ def killed_run(command, target, finished):
             time.sleep(0.001)
     finally:
         child.send_signal(signal.SIGKILL)
-        code = child.wait(timeout=10)
+        code = child.wait(timeout=60)
         child.stderr.close()
     return code
 

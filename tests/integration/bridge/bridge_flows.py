@@ -14,7 +14,7 @@ from modelway.contract import Frozen, Outcome, Reason, Verdict
 from modelway.errors import GateError, TransientError
 from stacks import active, apply
 
-MEETING_LIMIT_S = 20.0
+MEETING_LIMIT_S = 120.0
 
 
 class NumberConfig(Frozen):

@@ -108,7 +108,7 @@ def test_a_commit_killed_in_the_middle_is_no_snapshot_and_can_be_made_again(
         assert process.wait(30) == -signal.SIGKILL
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     store = FolderSnapshotStore(str(tmp_path))
     assert store.list() == ()
 
@@ -124,7 +124,7 @@ def test_what_a_killed_commit_left_is_gone_after_a_later_one(tmp_path: Path) -> 
         process.stdout.readline()
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     (left,) = tmp_path.glob("objects/.*.tmp")
     long_ago = time.time() - 2 * 3_600
     os.utime(left, (long_ago, long_ago))
@@ -175,7 +175,7 @@ def test_an_increment_killed_in_the_middle_leaves_its_parent_alone_and_can_be_ma
         assert process.wait(30) == -signal.SIGKILL
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     store = FolderSnapshotStore(str(tmp_path))
     assert [snapshot.id for snapshot in store.list()] == [parent]
 

@@ -135,7 +135,7 @@ def test_nothing_in_the_training_set_was_unknown_on_the_day(trained):
 def modelway(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     program = str(Path(sys.executable).parent / "modelway")
     return subprocess.run(
-        [program, *arguments], env=env, capture_output=True, text=True, timeout=280, check=False
+        [program, *arguments], env=env, capture_output=True, text=True, timeout=560, check=False
     )
 
 

@@ -14,7 +14,7 @@ from serving.rollout.target import Revision
 INFER = "/v2/models/m/infer"
 
 
-def until(question: Callable[[], object], limit_s: float = 15.0) -> None:
+def until(question: Callable[[], object], limit_s: float = 90.0) -> None:
     deadline = time.monotonic() + limit_s
     while not question():
         assert time.monotonic() < deadline, "waited in vain"

@@ -14,7 +14,7 @@ Make = Callable[..., Revision]
 KEYS = [f"customer-{n}" for n in range(600)]
 
 
-def until(question: Callable[[], object], limit_s: float = 20.0) -> None:
+def until(question: Callable[[], object], limit_s: float = 90.0) -> None:
     deadline = time.monotonic() + limit_s
     while not question():
         assert time.monotonic() < deadline, "waited in vain"

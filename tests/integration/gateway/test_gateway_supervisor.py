@@ -164,9 +164,13 @@ def test_a_killed_supervisor_leaves_no_orphan_and_comes_back_as_it_was(
 def test_a_refused_bundle_says_why_and_traffic_stays(local_target: LocalTarget, fake_revision: Make) -> None:
     local_target.serve(fake_revision("v1"))
 
-    with pytest.raises(NotReadyError, match="this bundle is refused"):
-        local_target.serve(fake_revision("v2", exit_code=3), limit_s=2)
+    for limit_s in (2, 60):  # on a busy machine it has said nothing yet after two seconds
+        with pytest.raises(NotReadyError) as told:
+            local_target.serve(fake_revision("v2", exit_code=3), limit_s=limit_s)
+        if "this bundle is refused" in str(told.value):
+            break
 
+    assert "this bundle is refused" in str(told.value)
     assert ask(local_target, 3) == {(200, "v1"): 3}
     until(lambda: (routing := local_target.routing()) and "v2" not in routing.weights)
 
@@ -174,12 +178,12 @@ def test_a_refused_bundle_says_why_and_traffic_stays(local_target: LocalTarget, 
 def test_slow_requests_under_way_are_answered_when_the_gateway_stops(
     local_target: LocalTarget, fake_revision: Make
 ) -> None:
-    local_target.serve(fake_revision("v1", delay_ms=700))
+    local_target.serve(fake_revision("v1", delay_ms=1500))
 
     async def run() -> int:
-        async with httpx.AsyncClient(base_url=local_target.gateway_url, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=local_target.gateway_url, timeout=60) as client:
             request = asyncio.create_task(client.post(INFER, content=b"{}"))
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.7)
             await asyncio.to_thread(local_target.stop)
             return (await request).status_code
 
@@ -195,7 +199,7 @@ def test_a_busy_port_is_named(local_target: LocalTarget, fake_revision: Make) ->
         with pytest.raises(PortInUseError, match=str(port)):
             local_target.serve(fake_revision("v1"), port=port)
         command = [sys.executable, "-m", "serving.gateway", "--root", str(local_target.root)]
-        done = subprocess.run([*command, "--port", str(port)], capture_output=True, timeout=30, check=False)
+        done = subprocess.run([*command, "--port", str(port)], capture_output=True, timeout=120, check=False)
 
     assert done.returncode == 3
     assert f"port {port} is in use".encode() in done.stderr
@@ -206,7 +210,7 @@ def test_one_supervisor_per_root(local_target: LocalTarget) -> None:
     local_target.start()
 
     command = [sys.executable, "-m", "serving.gateway", "--root", str(local_target.root)]
-    second = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    second = subprocess.run(command, capture_output=True, timeout=120, check=False)
 
     assert second.returncode == 3
     assert b"already running" in second.stderr

@@ -41,7 +41,7 @@ class FakeKubernetesApi:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,7 +74,7 @@ class FakeKubernetesApi:
         async def call() -> Any:
             return act()
 
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(90)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

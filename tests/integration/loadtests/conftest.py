@@ -27,7 +27,7 @@ def serve() -> Iterator[Callable[..., str]]:
     yield start
     for process in started:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture

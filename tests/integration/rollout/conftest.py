@@ -177,7 +177,7 @@ class Load:
 
     def _ask(self, seed: int) -> None:
         draw = random.Random(seed)  # noqa: S311 - no secret
-        connection = http.client.HTTPConnection(self._host, timeout=20)
+        connection = http.client.HTTPConnection(self._host, timeout=60)
         while not self._stop.is_set():
             row = [float(draw.random() < 0.5), draw.random()]
             try:

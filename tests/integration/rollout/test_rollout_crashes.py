@@ -21,7 +21,7 @@ from serving.rollout.target import Revision
 RunsAs = Callable[[str, int], Revision]
 
 
-def until(question: Callable[[], object], limit_s: float = 30.0) -> None:
+def until(question: Callable[[], object], limit_s: float = 90.0) -> None:
     deadline_s = time.monotonic() + limit_s
     while not question():
         assert time.monotonic() < deadline_s, "waited in vain"

@@ -92,7 +92,7 @@ def drive_until_over(plan: Plan, root: Path, folder: Path) -> int:
     for deaths in range(60):
         hour = ("persist", "act")[deaths % 2]
         command = [sys.executable, "-c", MORTAL, str(file), str(root), hour]
-        code = subprocess.run(command, timeout=90, check=False).returncode
+        code = subprocess.run(command, timeout=240, check=False).returncode
         if code == 0:
             return deaths
         assert code == -signal.SIGKILL

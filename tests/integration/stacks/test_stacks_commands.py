@@ -78,7 +78,7 @@ def test_ctrl_c_stops_the_pages_that_the_command_started_and_no_other(orchestrat
             assert line, "it ended early"
         running = {name: processes.running(orchestration, name) for name in ("reports", "mlflow-local")}
         assert all(running.values())
-        with urllib.request.urlopen(running["mlflow-local"].url, timeout=20) as page:
+        with urllib.request.urlopen(running["mlflow-local"].url, timeout=60) as page:
             assert "MLflow" in page.read().decode()
         command.send_signal(signal.SIGINT)
         printed, _ = command.communicate(timeout=LIMIT_S)
@@ -94,7 +94,7 @@ def test_ctrl_c_stops_the_pages_that_the_command_started_and_no_other(orchestrat
 def test_the_prefect_page_asks_its_own_server(orchestration: Home):
     """On another port than 4200 the page shows "Oops" unless it is told where the API is."""
     service = prefect_server.running_server(orchestration)
-    with urllib.request.urlopen(f"{service.url}/ui-settings", timeout=20) as answer:
+    with urllib.request.urlopen(f"{service.url}/ui-settings", timeout=60) as answer:
         settings = json.load(answer)
 
     assert settings["api_url"] == f"{service.url}/api"
