@@ -38,7 +38,7 @@ demo: $(READY) ## Drive the whole loop on real loans (ARGS="--keep" leaves it up
 	$(BIN)/modelway demo $(ARGS)
 
 test: $(READY) ## Run every test this machine can run
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## Lint, types, import contracts
 	$(BIN)/ruff format --check .
