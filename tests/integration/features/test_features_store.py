@@ -1,8 +1,10 @@
 """Feast's own store, generated and guarded: what is written, read, missing and refused."""
 
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ import polars as pl
 import pytest
 
 from modelway.contract import Outcome
-from modelway.errors import EmptyWindowError, NotFoundError, StorageError
+from modelway.errors import ContractError, EmptyWindowError, NotFoundError, StorageError
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
 from modelway.features.feast_border import definitions
 from modelway.features.store import FeatureStore
@@ -172,6 +174,42 @@ def test_feasts_own_sqlite_store_would_have_lost_the_newer_value(filled):
     push(plain, "NY", JAN, 99.0)
 
     assert rates(plain, ["NY"]) == [99.0]
+
+
+def test_a_store_of_an_earlier_release_is_filled_anew(store):
+    store.apply(USE_CASE)
+    database = store.online_file(USE_CASE)
+    with closing(sqlite3.connect(database)) as old:
+        old.executescript("""
+            DROP TABLE modelway_rows;
+            CREATE TABLE modelway_rows (view TEXT, entity TEXT, event_us INTEGER, row TEXT);
+            INSERT INTO modelway_rows VALUES ('moods_2_state_mood', 'NY', 9000000000000000, '{}');
+            CREATE TABLE moods_2_state_mood (entity_key BLOB);
+            CREATE TABLE modelway_newest (view TEXT);
+        """)
+
+    store.materialise(USE_CASE, table(ROWS), as_of=FEB + timedelta(days=9))
+
+    assert rates(store, ["NY"]) == [2.5]
+    with closing(sqlite3.connect(database)) as new:
+        assert new.execute("SELECT name FROM sqlite_master").fetchall() == [("modelway_rows",)]
+
+
+def test_a_value_that_no_feature_of_ours_has_is_refused(filled):
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey  # noqa: PLC0415 - 4 s that collecting need not pay
+    from feast.protos.feast.types.Value_pb2 import Value  # noqa: PLC0415 - as above
+
+    feast = filled._feast(USE_CASE)
+    view_of = feast.get_feature_view("state_mood")
+    text = EntityKey(join_keys=["state"], entity_values=[Value(string_val="NY")])
+    number = EntityKey(join_keys=["state"], entity_values=[Value(int64_val=1)])
+    write = feast.provider.online_store.online_write_batch
+
+    with pytest.raises(ContractError, match="a value of kind int64_val"):
+        write(feast.config, view_of, [(text, {"rate": Value(int64_val=1)}, MAR, None)], None)
+    with pytest.raises(ContractError, match="state_mood with an entity that is not one text"):
+        write(feast.config, view_of, [(number, {"rate": Value(float_val=1)}, MAR, None)], None)
+    assert rates(filled, ["NY"]) == [2.5]
 
 
 def test_two_writers_at_once_leave_the_newest(filled):
