@@ -26,6 +26,8 @@ _HELD_BODIES = 4
 """Largest bodies that may be under way to us on one connection."""
 _GOODBYE = b"goodbye?"
 """A ping behind the first GOAWAY: what the client sent before it knew comes before the answer to it."""
+_SLOW_S = 30
+"""Looks, about one a second, at a body that stands still."""
 _GREETING_S, _LEAVING_S, _QUIET_S, _ANSWER_S = 10.0, 2.0, 600.0, 20.0
 
 
@@ -107,8 +109,7 @@ class Http2(Framing):
         self.patience.earn()
         if self.heard:
             self.heard, self._pinged, self._quiet_since_s = False, False, now_s
-        for watcher in self._watchers():
-            watcher.look()
+        self._look()
         quiet_s = now_s - self._quiet_since_s
         if self.draining and not self._leaving:
             self._drained_s = self._drained_s or now_s
@@ -119,6 +120,16 @@ class Http2(Framing):
         elif quiet_s > _QUIET_S and not self._pinged:
             self._pinged = True
             self.out.send(frames.frame(frames.PING, 0, 0, bytes(8)))
+
+    def _look(self) -> None:
+        """Tell who watches, and leave streams whose client has stopped half way."""
+        for watcher in self._watchers():
+            watcher.look()
+        for stream in [one for one in self._streams.values() if not one.ended]:
+            stream.still_s += 1
+            if stream.still_s > _SLOW_S:
+                self._give_up(stream)
+                self.out.send(frames.reset(stream.number, frames.CANCEL))
 
     def _watchers(self) -> list[Watcher]:
         return [stream.watcher for stream in list(self._streams.values()) if stream.watcher is not None]
@@ -180,6 +191,7 @@ class Http2(Framing):
         if flags & frames.PADDED:
             payload = frames.unpadded(frames.PADDED, payload)
         stream.size += len(payload)
+        stream.still_s = 0
         self._held += len(payload)
         if stream.size > self._most_bytes:
             self._taker.too_large(stream)

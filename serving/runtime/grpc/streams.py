@@ -22,6 +22,7 @@ class Stream:
         "number",
         "size",
         "start_ns",
+        "still_s",
         "waiting",
         "watcher",
         "window",
@@ -33,6 +34,8 @@ class Stream:
         self.body: list[bytes] = []
         self.size = self.inflow = 0
         """Of the body so far; bytes that the client has not been allowed again."""
+        self.still_s = 0
+        """For how many looks its body has not grown."""
         self.waiting = 0
         """Pieces of the answer that wait for a window."""
         self.ended = False

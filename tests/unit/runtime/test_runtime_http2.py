@@ -429,6 +429,20 @@ def test_a_quiet_client_is_asked_and_then_left_and_one_that_never_greets_sooner(
     assert other.closed
 
 
+def test_a_body_that_stands_still_is_given_up_and_one_that_grows_is_not() -> None:
+    server, link, _ = connected()
+    server.received(greeting() + _parts(1, packed(bytes(50)), 20)[:-24])
+    for _ in range(30):
+        server.overdue(monotonic())
+    server.received(F.frame(F.DATA, 0, 1, b"more"))
+    for _ in range(30):
+        server.overdue(monotonic())
+    assert reset_codes(link.out) == {}
+    server.overdue(monotonic())
+    assert reset_codes(link.out) == {1: F.CANCEL}
+    assert server.idle_since_s is not None
+
+
 def test_after_the_connection_is_gone_answers_go_nowhere() -> None:
     server, link, taker = connected(Echo(late=True))
     server.received(greeting() + request(1, packed(b"a")))
