@@ -1,6 +1,7 @@
 """HTTP/2 without a socket: against the `h2` library, in any pieces, and whatever a client may send."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from random import Random
 from time import monotonic
@@ -451,6 +452,32 @@ def test_after_the_connection_is_gone_answers_go_nowhere() -> None:
     taker.kept[0]()
 
     assert not link.out
+
+
+def test_threads_that_answer_while_windows_move_lose_and_mix_nothing() -> None:
+    server, link, taker = connected(Echo(late=True))
+    choose, encoder = Random(5), Encoder()  # noqa: S311 - as above
+    bodies = {number: packed(choose.randbytes(choose.randrange(200))) for number in range(1, 200, 2)}
+    server.received(greeting({F.INITIAL_WINDOW_SIZE: 50}))
+    for number, body in bodies.items():
+        server.received(request(number, body, encoder))
+    given_up = set(choose.sample(list(bodies), 10))
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(answer) for answer in choose.sample(taker.kept, len(taker.kept))]
+        for number in choose.sample(list(bodies), len(bodies)):
+            server.received(F.reset(number, F.CANCEL) if number in given_up else F.more(number, 1000))
+        for answer in answers:
+            answer.result()
+    said, ended = dict.fromkeys(bodies, b""), set[int]()
+    for kind, flags, number, payload in parsed(link.out):
+        assert number not in ended
+        said.update({number: said[number] + payload} if kind == F.DATA else {})
+        ended |= {number} if number and flags & F.END_STREAM else set()
+
+    assert {number for number in bodies if said[number] == bodies[number] and number in ended} >= {
+        *bodies
+    } - given_up
+    assert server.idle_since_s is not None
 
 
 @settings(max_examples=40, deadline=None)
