@@ -49,7 +49,7 @@ def test_killing_one_of_two_replicas_again_and_again_costs_no_request(
 
     assert len(set(killed)) == 5
     assert set(ends) == {"200"}
-    assert ends["200"] > 500
+    assert ends["200"] > 100
 
 
 def test_a_canary_that_dies_of_requests_costs_no_answer_and_each_death_is_its_error(
@@ -76,7 +76,7 @@ def test_a_canary_that_dies_of_requests_is_rolled_back_and_clients_see_no_error(
     stable, canary = fake_revision("v1"), fake_revision("v2", death_share=0.3)
     slo = Slo(latency_limit_ms=60, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
     plan = Plan(
-        id="v2.1", service="m", stable=stable, canary=canary, slo=slo, look_every_s=0.25, step_deadline_s=40
+        id="v2.1", service="m", stable=stable, canary=canary, slo=slo, look_every_s=0.25, step_deadline_s=200
     )
     local_target.serve(stable)
     finals = []

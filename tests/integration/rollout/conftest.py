@@ -149,7 +149,7 @@ def target(tmp_path: Path) -> Iterator[LocalTarget]:
 def make_plan() -> Callable[..., Plan]:
     def make(stable: Revision, canary: Revision, **changes: object) -> Plan:
         fields = {"id": f"{canary.id}.1", "service": "paint", "stable": stable, "canary": canary, "slo": SLO}
-        return Plan.model_validate(fields | {"look_every_s": 0.25, "step_deadline_s": 40} | changes)
+        return Plan.model_validate(fields | {"look_every_s": 0.25, "step_deadline_s": 200} | changes)
 
     return make
 
