@@ -21,7 +21,7 @@ moves = st.lists(
     min_size=1,
     max_size=25,
 )
-"""Event, version, and hours since the entry before; a clock may go back. `ship` is all of SHIP for a new one."""
+"""Event, version, and hours since the entry before; a clock may go back. `ship` is all of SHIP, anew."""
 
 
 def verdict(number: int) -> Verdict:
