@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime as ort
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from pydantic import ValidationError
@@ -116,6 +116,7 @@ def test_the_staircase_is_scikit_learns_on_the_rows():
     np.testing.assert_allclose(fit_method("isotonic", margins, y).probabilities(margins), peer, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 30), st.integers(12, 80), st.sampled_from([1e-9, 1.0, 1e6]))
 def test_any_staircase_rises_and_promises_neither_0_nor_1(seed, rows, scale):
     margins, y = drawn(sigmoid, rows=rows, seed=seed)

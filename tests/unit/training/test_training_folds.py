@@ -66,7 +66,7 @@ def test_later_rows_begin_after_the_last_label_and_the_embargo():
     assert (second.train["event_time"].max() - START).days == 39
 
 
-@settings(max_examples=40)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 120), st.integers(0, 40)), min_size=40, max_size=150),
     st.integers(2, 5),
@@ -89,7 +89,7 @@ def test_no_label_window_of_a_train_row_overlaps_a_validation_rows(spans, folds,
         assert (gap.filter(gap > timedelta(0)) > timedelta(days=embargo)).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 200), min_size=60, max_size=120), st.integers(2, 4))
 def test_every_newest_row_is_validated_on_once(days, folds):
     frame = rows(days, [0] * len(days)).with_row_index("row")

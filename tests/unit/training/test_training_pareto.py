@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
@@ -114,6 +114,7 @@ def test_trees_are_their_longest_ways_and_one_addition_each():
 points = st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(points)
 def test_every_point_is_on_the_front_or_beaten_by_one_that_is(drawn):
     on_front = non_dominated(drawn)
