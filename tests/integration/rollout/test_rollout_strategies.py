@@ -100,7 +100,7 @@ def test_an_a_b_test_keeps_each_key_on_its_arm_and_finds_the_winner(
     # "good" decides positively where amount >= months / 2: for about half of the rows; "contrary" otherwise.
     stable, level, winner = runs_as("good", 1), runs_as("better", 2), runs_as("contrary", 3)
     rewards = RewardSource(kind=RewardKind.FILE, path=target.root / "rewards.csv")
-    experiment = Experiment(more_arms=(winner,), effect=0.2, source=rewards, deadline_s=60)
+    experiment = Experiment(more_arms=(winner,), effect=0.2, source=rewards, deadline_s=240)
     plan = make_plan(stable, level, strategy="a-b", experiment=experiment)
     arms: dict[str, set[str]] = {}
     begun: list[bool] = []

@@ -243,7 +243,7 @@ def test_lineage_keeps_one_moment_in_one_form(parts: dict[str, Any]) -> None:
 def test_opening_a_bundle_imports_nothing_of_the_training_side() -> None:
     code = "import sys, modelway.bundle.bundle; print(*sorted({n.split('.')[0] for n in sys.modules}))"
     loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240
     )
 
     heavy = {"polars", "pyarrow", "onnx", "onnxruntime", "numpy", "pandas", "sklearn", "mlflow", "torch"}

@@ -141,7 +141,7 @@ def test_a_commit_waits_for_a_collection(local) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             waiting.wait(1.0)
 
-    assert waiting.communicate(timeout=20)[0] == "in\n"
+    assert waiting.communicate(timeout=120)[0] == "in\n"
 
 
 def test_the_newest_snapshot_cannot_be_given_up(local) -> None:

@@ -27,7 +27,7 @@ def failures(target: Path) -> int:
         "print(failed)"
     )
     command = [sys.executable, "-c", program, str(Path(__file__).parent), str(target)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=240).stdout)
 
 
 def test_each_column_and_rule_has_its_test_and_they_pass(tmp_path) -> None:

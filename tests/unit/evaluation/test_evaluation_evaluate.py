@@ -285,7 +285,7 @@ def test_ten_thousand_rows_with_slices_and_champion_take_seconds_not_minutes(row
     start = time.process_time()
     evaluate(**given)
 
-    assert time.process_time() - start < 4  # 1.1 s of processor time measured
+    assert time.process_time() - start < 20  # 1.1 s of processor time measured; other processes cost caches
 
 
 def test_costs_may_be_in_any_currency(rows):
