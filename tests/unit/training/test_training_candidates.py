@@ -15,7 +15,7 @@ from modelway.training.encoding import encode, labels, signature_from
 SMALL = {
     "hgb": {"max_iter": 15, "min_samples_leaf": 10},
     "mlp": {"epochs": 4, "batch_size": 64, "hidden": 16},
-    "ft_transformer": {"epochs": 3, "batch_size": 64, "token": 8, "hidden": 8, "learning_rate": 1e-2},
+    "ft_transformer": {"epochs": 2, "batch_size": 128, "token": 8, "hidden": 8, "learning_rate": 3e-2},
     "logistic": {},
     "lightgbm": {"num_iterations": 15, "min_data_in_leaf": 10},
     "xgboost": {"num_boost_round": 15, "min_child_weight": 2},
