@@ -27,7 +27,7 @@ time.sleep(600)
 
 def said(log: Path) -> str:
     """The server's first line."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (text := log.read_text()).endswith("\n"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
