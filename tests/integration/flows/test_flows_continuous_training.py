@@ -5,6 +5,7 @@ import urllib.request
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from flows.bridge import output
@@ -13,18 +14,19 @@ from flows.monitoring import MonitoringConfig, monitoring_flow
 from loadtests.bodies import make_bodies
 from loadtests.options import LoadOptions
 from modelway.contract import Outcome
-from modelway.errors import EmptyWindowError
+from modelway.errors import EmptyWindowError, GateError
 from modelway.features.recent import known_between
 from modelway.monitoring.predictions import read_predictions
+from modelway.monitoring.skew import SkewReport
 from modelway.registry.stages import Stage
 from modelway.usecase import load_use_case
-from stacks.active import registry, serving_target, snapshot_store
-from stacks.watch import page_of
+from stacks.active import registry, reports_folder, serving_target, snapshot_store
+from stacks.watch import page_of, skew_page_of
 
 FEW = 60
 """Fewer applications than a window needs for a word on drift."""
 FORTNIGHT = timedelta(days=14)
-LOG_LIMIT_S = 30.0
+LOG_LIMIT_S = 60.0
 
 
 def test_the_first_version_gets_all_traffic_and_is_in_production(trained, released):
@@ -47,11 +49,37 @@ def few_applications(trained, released, tmp_path_factory: pytest.TempPathFactory
     rows = known_between(use_case, history, since=since, until=until, newest=FEW)
     rows.write_parquet(folder / "rows.parquet")
     _ask(released.url, folder, use_case)
+    _wait_for(trained, since, until, rows.height)
+    return rows.height
+
+
+def _wait_for(trained, since, until, rows: int) -> None:
     deadline = time.monotonic() + LOG_LIMIT_S
-    while _logged(trained, until) < rows.height:
+    while _logged(trained, since, until) < rows:
         assert time.monotonic() < deadline, "the prediction log was not closed in time"
         time.sleep(0.2)
-    return rows.height
+
+
+def test_features_that_are_served_wrongly_stop_it_before_it_trains(trained, released, tmp_path):
+    """Age asks for a new model; but every answer of the month was given on another number of employees."""
+    use_case, as_of = load_use_case("credit"), trained.config.as_of + timedelta(days=400)
+    history = snapshot_store().scan(output(trained.run, "snapshot").id, as_of=as_of)
+    rows = known_between(use_case, history, since=as_of - FORTNIGHT, until=as_of, newest=FEW)
+    rows.with_columns(pl.col("employees") + 1).write_parquet(tmp_path / "rows.parquet")
+    _ask(released.url, tmp_path, use_case)
+    _wait_for(trained, as_of - FORTNIGHT, as_of, rows.height)
+    before = registry().list("credit")
+
+    with pytest.raises(GateError, match="employees differs in 60 of 60 rows"):
+        continuous_training_flow(ContinuousTrainingConfig(as_of=as_of, trials=1))
+
+    assert registry().list("credit") == before
+    page = skew_page_of(reports_folder() / "monitoring" / "credit", as_of)
+    told = {
+        f.name: f.differing
+        for f in SkewReport.model_validate_json(page.with_suffix(".json").read_text()).features
+    }
+    assert {name for name, count in told.items() if count} == {"employees"}
 
 
 def _ask(url: str, folder: Path, use_case) -> None:
@@ -72,8 +100,8 @@ def _ask(url: str, folder: Path, use_case) -> None:
         assert answer.status == 200
 
 
-def _logged(trained, until) -> int:
-    folder, since = serving_target().prediction_log_folder, trained.config.as_of
+def _logged(trained, since, until) -> int:
+    folder = serving_target().prediction_log_folder
     try:
         return read_predictions(folder, since=since, until=until, bundle=trained.version.digest).height
     except EmptyWindowError:
