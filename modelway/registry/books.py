@@ -6,12 +6,13 @@ A process killed in between leaves nothing to guess: the next call shows what th
 from collections.abc import Callable
 from datetime import datetime
 
-from modelway.contract import Reason
+from modelway.contract import Outcome, Reason
+from modelway.errors import AuditBrokenError
 from modelway.registry.audit import AuditLog
 from modelway.registry.ledger import Decision, Ledger
 from modelway.registry.model_version import unknown
 from modelway.registry.projection import Projection
-from modelway.registry.versions import DIGEST_TAG, VersionStore
+from modelway.registry.versions import DIGEST_TAG, ENTRY_TAG, VersionStore
 
 
 class Books:
@@ -45,8 +46,9 @@ class Books:
 
         Raises:
             NotFoundError: Nobody registered that model.
+            AuditBrokenError: The log lacks decisions that MLflow has shown.
         """
-        return self._ledger(name, self._ledger_id(name))
+        return self._whole(name, self._ledger_id(name))
 
     def known_or_none(self, name: str) -> Ledger | None:
         """As `known`; None for a model that nobody registered."""
@@ -54,10 +56,21 @@ class Books:
         return self.settled(name, ledger_id) if ledger_id else None
 
     def settled(self, name: str, ledger_id: str) -> Ledger:
-        """The ledger of a known id, after MLflow was made to show what it says."""
-        ledger = self._ledger(name, ledger_id)
+        """The ledger of a known id, after MLflow was made to show what it says.
+
+        Raises:
+            AuditBrokenError: The log lacks decisions that MLflow has shown.
+        """
+        ledger = self._whole(name, ledger_id)
         self._projection.settle(ledger)
         return ledger
+
+    def lost(self) -> Reason:
+        """Whether the log holds every decision that MLflow shows, of all models. Changes nothing."""
+        ids = self._store.ledger_ids()
+        found = [text for each in ids if (text := self._projection.lost(self._ledger(each, ids[each])))]
+        outcome, message = Outcome.FAIL if found else Outcome.PASS, "; ".join(found)
+        return Reason(metric="audit.shown", outcome=outcome, message=message or "all that was shown is there")
 
     def shown(self, ledger: Ledger) -> Reason:
         """Whether MLflow shows what was decided. Changes nothing."""
@@ -98,6 +111,20 @@ class Books:
         if ledger_id is None:
             raise unknown(name, self._store.ledger_ids())
         return ledger_id
+
+    def _whole(self, name: str, ledger_id: str) -> Ledger:
+        """The ledger, unless the log was removed, cut or put back: that is never `nothing decided`."""
+        ledger = self._ledger(name, ledger_id)
+        if self._projection.lost(ledger):
+            ledger = self._ledger(name, ledger_id)  # or somebody decided between the two looks
+        if lost := self._projection.lost(ledger):
+            raise AuditBrokenError(
+                lost,
+                expected="the log that the decisions were written to",
+                remedy="restore its newest backup; where there is none, remove the model's aliases and "
+                f"its tag {ENTRY_TAG} in MLflow, and promote anew",
+            )
+        return ledger
 
     def _ledger(self, name: str, ledger_id: str) -> Ledger:
         subject = f"model:{name}#{ledger_id[:8]}"

@@ -23,6 +23,20 @@ class Projection:
             self._store.set_tags(ledger.name, stored.version, _changed_tags(ledger, stored))
         for alias, version in self._changed_aliases(ledger).items():
             self._store.set_alias(ledger.name, alias, version)
+        if self._store.entry(ledger.name) < ledger.last_entry:
+            self._store.note_entry(ledger.name, ledger.last_entry)
+
+    def lost(self, ledger: Ledger) -> str:
+        """What MLflow shows that the log no longer holds, in words; empty where nothing is missing."""
+        shown = self._store.entry(ledger.name)
+        if shown > ledger.last_entry:
+            newest = f"its newest one is {ledger.last_entry}" if ledger.last_entry else "it has none"
+            return f"decision {shown} on {ledger.name} was shown in MLflow, but is not in the log: {newest}"
+        if not ledger.last_entry and (aliases := self._store.aliases(ledger.name)):
+            return (
+                f"MLflow shows a {' and a '.join(sorted(aliases))} of {ledger.name}, the log has no decision"
+            )
+        return ""
 
     def check(self, ledger: Ledger) -> Reason:
         """Whether MLflow shows what was decided. Changes nothing."""

@@ -53,7 +53,7 @@ class Registry:
             audit: Log of decisions.
             verify_key: Key that bundles must be signed with; the home's, when left out.
             policy: What a version needs before production; nothing but its gates, when left out.
-            clock: What decisions are dated by.
+            clock: Dates decisions.
         """
         self.audit = audit
         self._vault = Vault(Path(bundles), verify_key)
@@ -73,8 +73,7 @@ class Registry:
     ) -> ModelVersion:
         """Enter a bundle, with what its evaluation found. One that passed its gates goes to Staging.
 
-        A bundle that is registered already, and not archived, keeps its version; a new evaluation of
-        it is noted, and the newer verdict counts.
+        One that is registered, and not archived, keeps its version; the newer evaluation counts.
 
         Args:
             bundle: Lies in this registry's bundle folder.
@@ -136,10 +135,7 @@ class Registry:
         return self._version(ledger, ledger.champion) if ledger and ledger.champion else None
 
     def serving_alias(self, name: str) -> str:
-        """What to serve when nothing was said: the champion, else the challenger, which passed its gates.
-
-        A version that failed its gates is served only when it is asked for by its number.
-        """
+        """What to serve when nothing was said: the champion, else the challenger, which passed its gates."""
         return "champion" if self.champion(name) else "challenger"
 
     def fallbacks(self, name: str) -> tuple[ModelVersion, ...]:
@@ -268,8 +264,7 @@ class Registry:
     def verify(self, name: str, reference: int | str | None = None) -> Verdict:
         """Check a version against everything that vouches for it. It does not raise on tampering.
 
-        Bundle bytes and signature, digest and evaluation as registered, MLflow's tags and aliases
-        against the decisions, and the log of decisions itself.
+        Bundle, signature and evaluation as registered, MLflow's tags and aliases as decided, the log.
 
         Raises:
             NotFoundError: There is no such model or version.
@@ -277,6 +272,8 @@ class Registry:
         log = self.audit.verify()
         if log.outcome is Outcome.FAIL:
             return log  # decisions that were tampered with say nothing about a version
+        if (shown := self._books.lost()).outcome is Outcome.FAIL:
+            return Verdict.of([shown]) & log
         ledger = self._books.seen(name)
         record = ledger.records[ledger.resolve(reference)]
         pruned = ledger.pruned.get(record.version)
@@ -286,6 +283,11 @@ class Registry:
             self._books.shown(ledger),
         )
         return Verdict.of(reasons, {"version": f"{name}@{record.version}", "digest": record.digest}) & log
+
+    def verify_log(self) -> Verdict:
+        """Check the log by itself, and that it holds what MLflow shows. It does not raise on tampering."""
+        log = self.audit.verify()
+        return log if log.outcome is Outcome.FAIL else Verdict.of([self._books.lost()]) & log
 
     def _version(self, ledger: Ledger, version: int) -> ModelVersion:
         return ModelVersion.of(ledger, version, self._vault.bundles)

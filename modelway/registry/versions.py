@@ -14,6 +14,8 @@ LEDGER_TAG = "modelway.ledger"
 """On a registered model: which subject of the audit log is its own, so that a store that was deleted
 and made again, or a second stack's, never inherits the decisions on a namesake."""
 DIGEST_TAG = "modelway.digest"
+ENTRY_TAG = "modelway.entry"
+"""On a registered model: id of the newest decision that was shown. A log without it has lost decisions."""
 
 
 class StoredVersion(Frozen):
@@ -104,6 +106,17 @@ class VersionStore:
         """Alias -> version."""
         with self._mapped() as client:
             return {alias: int(v) for alias, v in client.get_registered_model(name).aliases.items()}
+
+    def entry(self, name: str) -> int:
+        """Id of the newest decision that was shown here; 0 where none was, or nobody noted it."""
+        with self._mapped() as client:
+            noted = client.get_registered_model(name).tags.get(ENTRY_TAG, "0")
+        return int(noted) if noted.isdecimal() else 0
+
+    def note_entry(self, name: str, entry: int) -> None:
+        """Note the newest decision that is shown."""
+        with self._mapped() as client:
+            client.set_registered_model_tag(name, ENTRY_TAG, str(entry))
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of one version."""

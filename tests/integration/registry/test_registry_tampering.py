@@ -236,3 +236,31 @@ def test_a_store_made_anew_does_not_inherit_the_decisions_of_the_old_one(worksho
 
     assert (again.version, again.stage) == (1, Stage.STAGING)
     assert workshop.registry.champion("credit") is None
+
+
+def test_a_log_that_is_gone_or_older_than_what_was_shown_is_never_taken_for_an_empty_one(workshop):
+    workshop.promoted("credit", seed=1)
+    older = workshop.audit.path.read_bytes()
+    workshop.promoted("credit", seed=2)
+    waiting = workshop.register("credit", seed=3)
+    whole = workshop.audit.path.read_bytes()
+
+    for content in (None, older):
+        workshop.audit.path.unlink(missing_ok=True)
+        if content is not None:
+            workshop.audit.path.write_bytes(content)
+        for attempt in (
+            lambda: workshop.registry.champion("credit"),
+            lambda: workshop.registry.promote("credit", waiting.version, who="eve", why="x"),
+            lambda: workshop.registry.history("credit"),
+            lambda: workshop.registry.rollback_plan("credit"),
+            lambda: workshop.register("credit", seed=4),
+        ):
+            with pytest.raises(AuditBrokenError, match="log"):
+                attempt()
+        assert workshop.registry.verify_log().outcome is Outcome.FAIL
+        assert workshop.registry.verify("credit").outcome is Outcome.FAIL
+
+    workshop.audit.path.write_bytes(whole)
+    assert workshop.registry.champion("credit").version == 2
+    assert workshop.registry.verify_log().passed
