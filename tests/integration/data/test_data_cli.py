@@ -147,45 +147,6 @@ def test_the_shipped_use_cases_hold(capsys) -> None:
         assert json.loads(output)["outcome"] == "pass"
 
 
-def _environment(folder: Path) -> Path:
-    """A virtual environment that sees this one's packages and can be installed into."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
-    (site,) = folder.glob("lib/python*/site-packages")
-    here = [path for path in sys.path if path and Path(path).is_dir()]
-    (site / "outer.pth").write_text("\n".join(here))
-    return folder / "bin" / "python"
-
-
-def test_a_new_use_case_installs_without_a_network_and_holds_at_once(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    python = str(_environment(tmp_path / "venv"))
-    table = tmp_path / "orders.csv"
-    rows = [
-        f"{n},2024-{1 + n % 12:02d}-{1 + n % 28:02d},{n * 7 % 90},{'late' if n % 5 == 0 else 'ok'}"
-        for n in range(600)
-    ]
-    table.write_text("\n".join(["Order No,Day,Price (EUR),state", *rows]))
-
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [python, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    roles = ["--key", "Order No", "--time", "Day", "--label", "state", "--positive", "late"]
-    told = run("modelway.cli.main", "usecase", "new", "orders", "--csv", str(table), *roles)
-    install = next(line.split() for line in told.splitlines() if "pip install" in line)
-    run(*install[2:])
-    verdict = json.loads(run("modelway.cli.main", "usecase", "check", "orders", "--json"))
-    store = str(tmp_path / "snapshots")
-    snapshot = json.loads(run("modelway.cli.main", "data", "ingest", "orders", "--store", store, "--json"))
-
-    assert verdict["outcome"] == "pass", verdict
-    assert verdict["evidence"]["not_tried"] == [], "a model of it was trained, bundled and served"
-    assert (snapshot["rows"], snapshot["use_case"], snapshot["key"]) == (600, "orders", "order_no")
-
-
 def _tests_pass(project: Path, *, package: str = "returns_use_case") -> bool:
     """Run the project's generated tests, then once more with a contract that allows everything: they fail."""
     pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(project)]
