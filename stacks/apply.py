@@ -7,6 +7,7 @@ from typing import Any
 from zenml.enums import StackComponentType
 from zenml.models import StackResponse
 from zenml.stack import Flavor
+from zenml.stack.flavor_registry import FlavorRegistry
 from zenml.utils import source_utils
 
 from modelway.contract import Frozen
@@ -162,8 +163,15 @@ def _flavor(kind: str, component: ComponentSpec) -> Flavor:
 
 
 def _registered_flavor(kind: str, component: ComponentSpec) -> Flavor:
+    if component.flavor not in _known_flavors(kind):
+        _finish_the_store()
     model = client().get_flavor_by_name_and_type(component.flavor, StackComponentType(kind))
     return Flavor.from_model(model)
+
+
+def _finish_the_store() -> None:
+    """ZenML lists its own flavors after it has marked a new store as made: a kill between loses them."""
+    FlavorRegistry().register_flavors(client().zen_store)
 
 
 def _flavor_from_source(kind: str, component: ComponentSpec) -> Flavor:

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import yaml
 from zenml.client import Client
+from zenml.enums import StackComponentType
+from zenml.models import FlavorFilter
 
 from modelway.errors import ConfigError
 from modelway.home import Home
 from stacks import active, apply
+from stacks.spec import ComponentSpec
 
 ORCHESTRATOR = {
     "flavor": "prefect",
@@ -65,6 +68,15 @@ def test_applying_again_changes_nothing(orchestration: Home, folder: Path):
 @pytest.mark.parametrize("name", ["local", "local-dev"])
 def test_the_shipped_stacks_are_applied_once(orchestration: Home, name: str):
     assert apply.apply(name, orchestration) == ()
+
+
+def test_a_home_whose_first_command_was_killed_is_finished_by_the_next_one(orchestration: Home):
+    store = Client().zen_store
+    unlisted = FlavorFilter(name="local_docker", type=StackComponentType.ORCHESTRATOR)
+    store.delete_flavor(store.list_flavors(unlisted).items[0].id)
+
+    assert apply.check_component("orchestrator", ComponentSpec(flavor="local_docker")) == {}
+    assert len(store.list_flavors(unlisted).items) == 1
 
 
 def test_a_changed_setting_is_changed_and_nothing_else(orchestration: Home, folder: Path):
