@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 INFER, PREDICT = "/v2/models/echo/infer", "/v1/models/echo:predict"
-WAIT_S = 60.0
+WAIT_S = 240.0
 Begin = Callable[..., Any]
 
 
