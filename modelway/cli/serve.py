@@ -28,6 +28,9 @@ def serve(
     port: int = typer.Option(None, help=f"Gateway port; {DEFAULT_PORT} unless one is running."),
     replicas: int = typer.Option(1, min=1, help="Predictor processes."),
     detach: bool = typer.Option(False, "--detach", help="Return once it serves; stop it with --stop."),
+    instead: bool = typer.Option(
+        False, "--instead", help="Take the traffic of another model that the gateway serves."
+    ),
     restart: bool = typer.Option(
         False, "--restart", help="Put the installed version of the gateway in place; no request notices."
     ),
@@ -44,7 +47,10 @@ def serve(
     elif status:
         emit(status_lines(target), as_json=json_, title=_title(target))
     else:
-        _serve(target, revision(model, bundle), replicas=replicas, port=port, detach=detach)
+        chosen = revision(model, bundle)
+        if not instead:
+            refuse_another(_served(target), _model_of(chosen.id))
+        _serve(target, chosen, replicas=replicas, port=port, detach=detach)
 
 
 def revision(model: str | None, bundle: Path | None) -> "Revision":
@@ -76,6 +82,34 @@ def revision(model: str | None, bundle: Path | None) -> "Revision":
     return revision_of(registered.bundle(name, version.version), verify_key=key, version=version.version)
 
 
+def refuse_another(served: set[str], model: str) -> None:
+    """Let nobody take another model's traffic by mistake: the books would still call that one live.
+
+    Args:
+        served: Models that have traffic at the gateway.
+        model: What is to be served.
+
+    Raises:
+        ConfigError: The gateway serves another model.
+    """
+    if others := sorted(served - {model}):
+        raise ConfigError(
+            f"the gateway serves {', '.join(others)}, and one model at a time",
+            expected=f"{model}, or no model, behind it",
+            remedy="`--instead` takes its traffic; or use a home of its own (MODELWAY_HOME) for each model",
+        )
+
+
+def _served(target: "LocalTarget") -> set[str]:
+    status = target.status() if target.running else None
+    weights = {} if status is None else status.weights or {}
+    return {_model_of(name) for name, weight in weights.items() if weight}
+
+
+def _model_of(revision_id: str) -> str:
+    return revision_id.rpartition("-")[0]
+
+
 def status_lines(target: "LocalTarget") -> list[dict[str, object]]:
     """One line per revision that runs."""
     status = target.status()
@@ -100,7 +134,7 @@ def _serve(
 ) -> None:
     wanted = port if port is not None or target.running else DEFAULT_PORT
     url = target.serve(chosen, replicas=replicas, port=wanted)
-    name = chosen.id.rpartition("-")[0]
+    name = _model_of(chosen.id)
     print(
         f"{chosen.id} serves at {url}; inputs: {url}/v2/models/{name}; POST to {url}/v2/models/{name}/infer"
     )
