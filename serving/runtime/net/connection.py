@@ -16,7 +16,8 @@ _LINGER_S = 2.0
 """How long a client whose request was refused unread may go on sending before it is cut off."""
 _STUCK_S = 60.0
 """How long a client may take nothing of what is sent to it."""
-_LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What says that nothing is wrong, only not now."""
 
 
 class Wire(Protocol):
@@ -130,7 +131,7 @@ class Connection:
         """Give it to the kernel; whether some of it must wait."""
         try:
             sent = self._send(data)
-        except _LATER:
+        except LATER:
             sent = 0
         except OSError:
             self.loop.soon(self._gone)
@@ -188,7 +189,7 @@ class Connection:
     def _readable(self) -> None:
         try:
             data = self._recv(_READ_BYTES)
-        except _LATER:
+        except LATER:
             return
         except OSError:
             self._gone()
@@ -218,7 +219,7 @@ class Connection:
             try:
                 del self._out[: self._send(self._out)]
                 self._stuck_s = self.loop.now_s
-            except _LATER:
+            except LATER:
                 return
             except OSError:
                 self._out.clear()
@@ -258,48 +259,3 @@ class Connection:
 
 def _nobody(_connection: Connection) -> None:
     """Until someone wants to know."""
-
-
-class TlsConnection(Connection):
-    """The same through TLS; the handshake is part of reading."""
-
-    __slots__ = ("_shaken", "_tls")
-
-    def __init__(
-        self, loop: Loop, sock: socket.socket, peer: str, wiring: Wiring, tls: ssl.SSLContext
-    ) -> None:
-        """As a plain one.
-
-        Args:
-            loop: Whose thread reads it.
-            sock: Closed here.
-            peer: Address and port.
-            wiring: Makes the protocol.
-            tls: Certificate and key.
-        """
-        wrapped = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        super().__init__(loop, wrapped, peer, wiring)
-        self._tls, self._shaken = wrapped, False
-        self._recv = self._locked_recv
-
-    def _readable(self) -> None:
-        if not self._shaken and not self._shake():
-            return
-        super()._readable()
-        while self._descriptor >= 0 and self._tls.pending():  # the kernel will not tell of these
-            super()._readable()
-
-    def _shake(self) -> bool:
-        try:
-            self._tls.do_handshake()
-        except _LATER:
-            return False
-        except OSError:
-            self._gone()
-            return False
-        self._shaken = True
-        return True
-
-    def _locked_recv(self, size: int) -> bytes:
-        with self._lock:  # OpenSSL lets nobody write to a session while it is read
-            return self._tls.recv(size)

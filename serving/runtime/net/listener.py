@@ -6,8 +6,9 @@ import ssl
 from contextlib import suppress
 
 from serving.runtime.journal import journal
-from serving.runtime.net.connection import Connection, TlsConnection, Wiring
+from serving.runtime.net.connection import Connection, Wiring
 from serving.runtime.net.loop import Loop
+from serving.runtime.net.tls_connection import TlsConnection
 
 _AT_ONCE = 64
 """Connections taken in one turn, so that those that are there get theirs."""
