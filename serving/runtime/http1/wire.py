@@ -108,12 +108,13 @@ class Http1:
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the answer to the request under way; from any thread, once."""
-        head, last = self._head, self._last
-        if status == 200 and not last and head is not None and head.simple:  # noqa: PLR2004 - OK
+        head = self._head
+        if status == 200 and head is not None and head.simple and not (self._unread or self._draining):  # noqa: PLR2004 - OK
             self._send(usual(headers, self._loop.date, body))
+            last = False
         else:
-            lines = header_lines(headers) + self._loop.date
-            self._send(special(status, lines, body, head, last=last))
+            last = self._last
+            self._send(special(status, header_lines(headers) + self._loop.date, body, head, last=last))
         self._open = False
         if self._rest or self._ending or last or self._draining:
             self._loop.soon(self._resume)
