@@ -33,6 +33,7 @@ class Listener:
         self._loop, self._sock, self._wiring, self._tls, self._shared = loop, sock, wiring, tls, shared
         self.connections: dict[Connection, None] = {}
         """In the order in which they came."""
+        self._deaf = self._shut = False
         loop.every_round(self._look)
 
     def begin(self) -> None:
@@ -41,6 +42,7 @@ class Listener:
 
     def shut(self) -> None:
         """Take those that wait, then no more."""
+        self._shut = True
         while self._accept():
             pass
         self._loop.forget(self._sock.fileno())
@@ -89,12 +91,21 @@ class Listener:
         self.connections.pop(connection, None)
 
     def _make_room(self, error: OSError) -> None:
-        """Let the connection go that has been idle for longest: one that asks is worth more."""
+        """Let the connection go that has been idle for longest: one that asks is worth more.
+
+        Where nobody is idle, who waits outside waits a second: the port would tell of him without end.
+        """
         journal("no_room_for_a_connection", error=str(error), connections=len(self.connections))
         idle = [one for one in self.connections if one.wire.idle_since_s is not None]
         if idle:
             min(idle, key=lambda one: one.wire.idle_since_s or 0.0).close()
+        else:
+            self._deaf = True
+            self._loop.forget(self._sock.fileno())
 
     def _look(self) -> None:
+        if self._deaf and not self._shut:
+            self._deaf = False
+            self.begin()
         for connection in list(self.connections):
             connection.look(self._loop.now_s)

@@ -201,6 +201,28 @@ def test_one_that_asks_gets_the_place_of_one_that_idles_when_descriptors_run_out
             client.close()
 
 
+def test_one_that_found_no_room_is_served_once_there_is_some(start: Start) -> None:
+    _, _, port = start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    busy: list[socket.socket] = []
+    try:
+        late = socket.socket()
+        late.settimeout(WAIT_S)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        with suppress(OSError):  # until this process has no descriptor left, and so the server has none
+            while True:
+                busy.append(connect(port))
+                busy[-1].sendall(b"POST /a HTTP/1.1\r\n")
+        late.connect(("127.0.0.1", port))
+        late.sendall(request("/a", b"in the end"))
+        for client in busy:
+            client.close()
+        assert answer(late) == b"in the end"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        late.close()
+
+
 def test_without_epoll_it_serves_alike(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "poller", Portable)
     _, _, port = start()
