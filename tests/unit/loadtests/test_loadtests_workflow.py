@@ -83,5 +83,6 @@ def test_it_runs_for_pull_requests_and_may_only_read(workflow: dict[Any, Any]) -
 def test_the_clean_clone_run_drives_the_demo_whose_load_test_is_a_gate() -> None:
     script = (ROOT / ".ci" / "run").read_text()
 
-    assert 'make demo ARGS="--small"' in script
     assert "set -euo pipefail" in script
+    assert "make test\n" in script
+    assert 'start("--small"' in (ROOT / "tests" / "e2e" / "conftest.py").read_text()
