@@ -67,11 +67,13 @@ def _beta(margins: Margins, y: Labels) -> BetaCalibrator | Calibrator:
     """
     targets = drawn_in(y)
     features = np.column_stack([-softplus(-margins), softplus(margins)])
-    for used in ([0, 1], [0], [1]):
+    used = np.arange(features.shape[1])
+    while used.size:
         slopes, intercept = _surface(features[:, used], targets)
         if (slopes > 0).all():
             low, high = np.bincount(used, weights=slopes, minlength=2)
             return BetaCalibrator(low=float(low), high=float(high), intercept=intercept)
+        used = used[slopes > 0]
     return fit_calibrator(margins, y)
 
 

@@ -120,10 +120,11 @@ def _rated(tried: Sequence[Tried], y: Labels, seed: int, folds: Sequence[int]) -
     """Gaps to the highest in PR-AUC, with their errors: both on the same resampled rows, fold by fold."""
     ends = np.cumsum(folds)
     parts = [slice(end - rows, end) for end, rows in zip(ends.tolist(), folds, strict=True)]
-    drawn = [_resampled(tried, y, part, seed + number) for number, part in enumerate(parts)]
-    scores = np.mean(drawn, axis=0)
     best = max(range(len(tried)), key=lambda i: tried[i].pr_auc)
-    errors = np.nanstd(scores[best] - scores, axis=1)
+    drawn = (_resampled(tried, y, part, seed + number) for number, part in enumerate(parts))
+    # Fold by fold, for folds are drawn apart: hardly a resample would have positives in all of many.
+    variances = [np.nanvar(scores[best] - scores, axis=1) for scores in drawn]
+    errors = np.sqrt(np.sum(variances, axis=0)) / len(parts)
     top = tried[best].pr_auc
     return [_Rated(t, top - t.pr_auc, float(e)) for t, e in zip(tried, errors, strict=True)]
 

@@ -50,7 +50,7 @@ def validation_folds(train: pl.DataFrame, how: Validation, min_rows: int) -> tup
 
 
 def _purged(ordered: pl.DataFrame, how: Validation) -> Iterator[Fold]:
-    first = 0 if how.later_rows else round(ordered.height * (1 - how.share))
+    first = 0 if how.later_rows else min(ordered.height - 1, round(ordered.height * (1 - how.share)))
     edges = [first + round(n * (ordered.height - first) / how.folds) for n in range(how.folds)]
     starts = [ordered["event_time"][edge] for edge in edges]
     event_time = pl.col("event_time")

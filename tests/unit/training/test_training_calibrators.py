@@ -12,7 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from modelway.bundle.signature import GRAPH_OUTPUT
 from modelway.optimize.calibrator_graph import calibrator_graph
 from modelway.optimize.graph import IR_VERSION, MARGIN, OPSET
-from modelway.training.calibration import BetaCalibrator, Calibrator, IsotonicCalibrator, sigmoid
+from modelway.training.calibration import BetaCalibrator, Calibrator, IsotonicCalibrator, sigmoid, softplus
 from modelway.training.calibrator_choice import choose_calibrator
 from modelway.training.calibrator_fits import fit_method
 from modelway.training.policy import SIMPLEST_FIRST
@@ -94,6 +94,17 @@ def test_beta_is_where_the_loss_is_flat_in_both_slopes():
     assert abs(np.mean(np.log(sigmoid(margins)) * missing)) < 1e-6
     assert abs(np.mean(np.log(sigmoid(-margins)) * missing)) < 1e-6
     assert (found.low, found.high) == (pytest.approx(0.2, abs=0.1), pytest.approx(2.5, abs=0.3))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_beta_leaves_out_the_end_that_would_turn_the_order_round(seed):
+    """Flat below, rising above: of the two ends the lower one is in the way, so the upper one stays."""
+    margins, y = drawn(lambda m: sigmoid(2.5 * softplus(m) + 0.6 * softplus(-m) - 2.5), seed=seed)
+
+    found = fit_method("beta", margins, y)
+
+    assert found.low == 0
+    assert found.high > 1
 
 
 @pytest.mark.parametrize("method", SIMPLEST_FIRST)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,28 @@ def test_diverged_trials_are_passed_over_and_all_diverged_is_an_error():
     assert choose([lost, tried("hgb", 0, noisy(0.5, 1))], Y, seed=1).best.kind == "hgb"
     with pytest.raises(GateError, match="none of 1 trials"):
         choose([lost], Y, seed=1)
+
+
+def test_many_folds_of_one_positive_each_still_have_an_error():
+    """A resample without a positive has no PR-AUC; hardly one of them has a positive in all forty folds."""
+    folds, rows = 40, 12
+    y = np.tile(np.eye(1, rows, dtype=np.int8)[0], folds)
+
+    def scored(number: int):
+        margins = np.random.default_rng(number).normal(size=y.size)
+        each = zip(np.split(y, folds), np.split(margins, folds), strict=True)
+        found = float(np.mean([pr_auc(labels, part) for labels, part in each]))
+        made = tried("hgb", number, margins[: len(Y)]).trial
+        return Tried(made.model_copy(update={"metrics": {"pr_auc": found}}), margins)
+
+    ordered = sorted((scored(number) for number in range(5)), key=lambda one: one.pr_auc)
+    plain, better = min(pairwise(ordered), key=lambda two: two[1].pr_auc - two[0].pr_auc)
+
+    decision = choose([plain, better], y, seed=1, folds=[rows] * folds)
+
+    assert plain.pr_auc < better.pr_auc
+    assert decision.best == plain.trial
+    assert "standard error" in decision.reason
 
 
 def test_unknown_kinds_and_hyper_parameters_name_those_that_exist():

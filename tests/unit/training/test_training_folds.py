@@ -101,6 +101,11 @@ def test_every_newest_row_is_validated_on_once(days, folds):
     assert sorted(row for fold in made for row in fold.validation["row"]) == list(range(len(days)))
 
 
+def test_a_share_of_less_than_a_row_is_told():
+    with pytest.raises(EmptyWindowError, match="fold 1 of 2"):
+        validation_folds(rows(range(100), [1] * 100), Validation(folds=2, share=0.001), min_rows=5)
+
+
 def test_labels_longer_than_the_history_leave_nothing_to_learn_from():
     frame = rows(range(100), [90] * 100)
 
