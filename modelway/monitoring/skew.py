@@ -59,6 +59,8 @@ class FeatureSkew(Frozen):
     """Compared."""
     exact: int
     """Equal to the bit, or missing on both sides."""
+    valued: int
+    """Those with a value on one side at least: what is missing in every row was not compared."""
     differing: int
     """Beyond the tolerance, those that are missing on one side among them."""
     missing_online: int
@@ -152,6 +154,8 @@ def _logged(folder: Path, subject: Subject, window: Window) -> tuple[pl.DataFram
 
 
 def _comparable_rows(offline: pl.DataFrame, inputs: Sequence[Input]) -> int:
+    if not inputs:  # the log masks every one
+        return 0
     return offline.filter(pl.any_horizontal(f"comparable_{column.name}" for column in inputs)).height
 
 
@@ -204,6 +208,7 @@ def _feature(column: Input, view: str | None, pairs: pl.DataFrame, policy: SkewP
         view=view,
         rows=pairs.height,
         exact=pairs.filter(pl.col(_ON).eq_missing(pl.col(_OFF))).height,
+        valued=pairs.filter(pl.col(_ON).is_not_null() | pl.col(_OFF).is_not_null()).height,
         differing=wrong.height,
         missing_online=pairs.filter(pl.col(_ON).is_null() & pl.col(_OFF).is_not_null()).height,
         missing_offline=pairs.filter(pl.col(_ON).is_not_null() & pl.col(_OFF).is_null()).height,
@@ -257,6 +262,8 @@ def _coverage(predictions: int, compared: int, missing: str | None, policy: Skew
 
 def _judged(feature: FeatureSkew, policy: SkewPolicy) -> Reason:
     told = f"{feature.name} differs in {feature.differing:,} of {feature.rows:,} rows"
+    if feature.rows and not feature.valued:
+        told += ", all of them without a value on either side"
     sides = (("online", feature.missing_online), ("offline", feature.missing_offline))
     absent = [f"{count:,} missing {side}" for side, count in sides if count]
     return Reason(
@@ -271,10 +278,10 @@ def _judged(feature: FeatureSkew, policy: SkewPolicy) -> Reason:
 
 
 def _outcome(feature: FeatureSkew, policy: SkewPolicy) -> Outcome:
-    """Few rows can fail when even their interval lies beyond the limit; they cannot pass."""
+    """Few rows can fail when even their interval lies beyond the limit; they, and no values, cannot pass."""
     limit = policy.max_differing_share
     if feature.rows and wilson(feature.differing, feature.rows)[0] > limit:
         return Outcome.FAIL
-    if feature.rows < policy.min_rows:
+    if feature.rows < policy.min_rows or not feature.valued:
         return Outcome.INCONCLUSIVE
     return Outcome.PASS if feature.differing <= limit * feature.rows else Outcome.FAIL

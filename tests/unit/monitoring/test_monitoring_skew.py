@@ -278,6 +278,27 @@ def test_a_masked_column_is_named_and_keeps_the_verdict_open(compare, history) -
     assert report.verdict.outcome is Outcome.INCONCLUSIVE
 
 
+def test_a_log_that_masks_every_input_is_inconclusive(compare, history) -> None:
+    names = ("amount", "place", "busy")
+
+    report = compare(log_of(history).drop(names), masked=dict.fromkeys(names, "drop"))
+
+    assert (report.compared, report.features) == (0, ())
+    assert report.verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_feature_that_neither_side_ever_has_was_not_compared(compare, history) -> None:
+    """Ids that no history knows find nothing online and nothing offline: that clears nothing."""
+    strangers = log_of(history, _key_shop=[f"?{shop}" for shop in history["shop"]])
+
+    report = compare(strangers.with_columns(pl.lit(np.nan, pl.Float32).alias("busy")))
+
+    busy = feature(report, "busy")
+    assert (busy.rows, busy.differing, busy.valued) == (ROWS, 0, 0)
+    assert report.verdict.outcome is Outcome.INCONCLUSIVE
+    assert "busy differs in 0 of 300 rows, all of them without a value" in report.verdict.summary()
+
+
 def test_answers_of_the_fallback_rule_are_no_features_but_stale_ones_are(compare, history) -> None:
     why = ["store", "stale", None] * (ROWS // 3)
     missing = pl.when(pl.col("_fallback").is_not_null()).then(np.nan).otherwise("busy").alias("busy")
