@@ -74,11 +74,10 @@ def view_rows(view: FeatureView, history: pl.LazyFrame) -> pl.LazyFrame:
     """A view's rows: its entity, `event_time`, `known_at`, then its features, typed.
 
     Raises:
-        ContractError: `compute` gives no entity or lacks one of the two clocks.
+        ContractError: The history lacks what `compute` reads, or it gives no entity or lacks a clock.
         ConfigError: A feature's definition does not fit what `compute` gives.
     """
-    computed = view.compute(history)
-    columns = computed.collect_schema().names()
+    computed, columns = _computed(view, history)
     missing = [name for name in (view.entity, "event_time", "known_at") if name not in columns]
     if missing:
         raise ContractError(
@@ -91,3 +90,15 @@ def view_rows(view: FeatureView, history: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("event_time", "known_at").cast(TIME),
         *(value(feature, columns) for feature in view.features),
     )
+
+
+def _computed(view: FeatureView, history: pl.LazyFrame) -> tuple[pl.LazyFrame, list[str]]:
+    try:
+        computed = view.compute(history)
+        return computed, computed.collect_schema().names()
+    except pl.exceptions.PolarsError as error:
+        raise ContractError(
+            f"view {view.name} cannot be computed from this history: {error}",
+            expected="the columns, of the types, that the view's `compute` reads",
+            remedy="ingest the source again with the use case that is installed, or correct the view",
+        ) from error

@@ -54,7 +54,7 @@ def read_predictions(
     for column, wanted in ((REVISION, revision), (BUNDLE, bundle)):
         if wanted is not None:
             found = found.filter(pl.col(column) == wanted)
-    frame = _newest_answers(_collect(_of_users(found), folder))
+    frame = _newest_answers(_collect(found, folder))
     if frame.is_empty():
         raise EmptyWindowError(
             f"no prediction about events from {since:%Y-%m-%d} to {until:%Y-%m-%d} in {folder}",
@@ -105,7 +105,7 @@ def _scan_one(path: Path) -> pl.LazyFrame:
 
 def _collect(found: pl.LazyFrame, folder: Path) -> pl.DataFrame:
     try:
-        return found.collect()
+        return _of_users(found).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(folder, str(error)) from error
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from modelway.bundle.online import OnlineView
 from modelway.bundle.policy import ByKey, ServingPolicy
 from modelway.contract import Column, DataContract
-from modelway.errors import ConfigError
+from modelway.errors import ConfigError, ContractError
 from modelway.features.by_key import SUBJECT, described, online_views, recent_enough, subject_view
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
 from modelway.features.values import view_rows
@@ -136,3 +136,10 @@ def test_a_subjects_row_is_made_of_what_training_sees() -> None:
 def test_a_misspelt_rule_is_refused() -> None:
     with pytest.raises(ValidationError):
         ByKey(missing="ignore")  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_history_without_what_a_view_reads_is_named_with_the_view() -> None:
+    broken = view(compute=lambda history: history.with_columns(mood=pl.col("gone") * 2))
+
+    with pytest.raises(ContractError, match="view moods cannot be computed from this history"):
+        view_rows(broken, pl.LazyFrame({"state": ["NY"], "event_time": [JAN], "known_at": [JAN]}))

@@ -123,3 +123,12 @@ def test_a_parquet_file_of_something_else_is_named_with_what_it_lacks(write_log)
 
     with pytest.raises(SourceError, match="it lacks _request_id"):
         read_predictions(folder, since=SINCE, until=UNTIL)
+
+
+def test_files_that_cannot_lie_side_by_side_are_named(draw, make_log, write_log) -> None:
+    frame = make_log(draw, 5)
+    folder = write_log(frame)
+    frame.with_columns(pl.concat_list("_probability")).write_parquet(folder / "z.parquet")
+
+    with pytest.raises(SourceError, match="is no readable prediction log"):
+        read_predictions(folder, since=SINCE, until=UNTIL)
