@@ -16,7 +16,7 @@ from serving.runtime.columns import Columns, Value
 from serving.runtime.exchange import Exchange, Scorer
 from serving.runtime.notes import Notes, announce
 from serving.runtime.online_store import OnlineStore, StoredRow
-from serving.runtime.parsed import Parsed, Stored, checked_row, matrix_of
+from serving.runtime.parsed import Parsed, Stored, checked_row, is_text, matrix_of
 from serving.runtime.problems import KeyRefusedError, shown
 
 Reason = Literal["missing", "stale"]
@@ -133,7 +133,8 @@ class _Filling:
     def _view(self, view: OnlineView, *, is_subject: bool) -> None:
         own = is_subject or view.entity == self._columns.key
         entities = self._entities(view, own=own)
-        known = self._store.read(view, sorted({name for name in entities if isinstance(name, str)}))
+        asked = {name for name in entities if isinstance(name, str) and is_text(name)}
+        known = self._store.read(view, sorted(asked))
         rows = [self._usable(view, at, entity, known, own=own) for at, entity in enumerate(entities)]
         for name in view.features:
             if name not in self._raw:

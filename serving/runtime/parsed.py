@@ -99,7 +99,7 @@ def checked_id(value: object) -> str | None:
     """
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > MAX_ID_CHARS or not _is_text(value):
+    if not isinstance(value, str) or len(value) > MAX_ID_CHARS or not is_text(value):
         raise RequestError(f"`id` must be a string of at most {MAX_ID_CHARS} characters")
     return value
 
@@ -115,7 +115,7 @@ def checked_entity(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise RequestError("the key tensor must hold strings, whole numbers or null")
     text = str(value)
-    if len(text) > MAX_ID_CHARS or not _is_text(text):
+    if len(text) > MAX_ID_CHARS or not is_text(text):
         raise RequestError(f"a key must be text of at most {MAX_ID_CHARS} characters")
     return text
 
@@ -129,7 +129,7 @@ def checked_ids(values: Sequence[object]) -> list[str | None]:
     return [checked_entity(value) for value in values]
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     """Whether it can be written: JSON can spell half a surrogate pair, UTF-8 cannot."""
     try:
         return value.isascii() or bool(value.encode())

@@ -80,7 +80,8 @@ class Rows:
                 raise RequestError(f"{called}[{at}] must hold the same columns as {called}[0]")
             if not all(isinstance(instance[name], _SCALARS) for name in names):
                 raise RequestError(f"{called}[{at}] must hold numbers, strings, booleans or null")
-        return Parsed(len(instances), [], by_key={name: [row[name] for row in instances] for name in names})
+        by_key = {name: [_or_none(row[name]) for row in instances] for name in names}
+        return Parsed(len(instances), [], by_key=by_key)
 
     def _row(self, instance: Any, where: str) -> Sequence[Any]:
         if isinstance(instance, dict):
@@ -93,7 +94,7 @@ class Rows:
             raise RequestError(f"{where} must hold {len(self._columns.names)} values, found {len(row)}")
         if not all(isinstance(value, _SCALARS) for value in row):
             raise RequestError(f"{where} must hold numbers, strings, booleans or null")
-        return [None if isinstance(value, float) and isnan(value) else value for value in row]
+        return [_or_none(value) for value in row]
 
     def _by_name(self, instance: Mapping[str, Any]) -> list[Any]:
         columns = self._columns
@@ -122,3 +123,8 @@ class Rows:
             parsed.entities = {
                 name: checked_ids([each.get(name) for each in given]) for name in columns_of_ids
             }
+
+
+def _or_none(value: Any) -> Any:
+    """Nothing for NaN, by which a client means that it has no value."""
+    return None if isinstance(value, float) and isnan(value) else value

@@ -44,7 +44,7 @@ class Forms:
         Raises:
             RequestError: A value is infinite.
         """
-        if len(body) != self._row_bytes + header_bytes:
+        if not header_bytes or len(body) != self._row_bytes + header_bytes:
             return None
         last, request_id, form = self._last
         if not body.startswith(last) or len(last) != header_bytes:

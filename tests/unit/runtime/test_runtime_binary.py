@@ -374,6 +374,17 @@ def test_an_id_said_twice_is_read_alike_each_time(app: App) -> None:
     assert [ask("last"), ask("last"), ask("other")] == ["last"] * 3
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_bytes_without_json_before_them_are_refused_also_as_the_first_request(app: App, before: int) -> None:
+    for _ in range(before):
+        assert post(app, {"inputs": [ROW]}, ROW_RAW)[0] == 200
+    answers: list[Any] = []
+
+    app.answer(Asked(INFER, headers={LENGTH: "0"}), ROW_RAW, lambda *answer: answers.append(answer), 0)
+
+    assert answers[0][0] == 400
+
+
 def test_what_is_remembered_of_headers_is_bounded(app: App) -> None:
     for at in range(200):
         header = {"inputs": [ROW], "parameters": {f"p{at}": 1}}

@@ -178,6 +178,23 @@ def test_v1_instances_by_key_are_held_to_one_form(
     assert says in document["error"]
 
 
+@pytest.mark.parametrize("colour", ["\ud800", "", "\x00", "'; DROP TABLE modelway_rows; --"])
+def test_an_entity_that_no_store_can_hold_is_an_unknown_one(app_of: Callable[..., App], colour: str) -> None:
+    request = keyed("p1", "p2", colour=("BYTES", [colour, colour]), amount=("FP32", [1.0, float("nan")]))
+
+    assert asked(app_of(ByKey(entity_missing="reject")), INFER, request)[0] == 404
+    assert asked(app_of(ByKey(entity_missing="default")), INFER, request)[0] == 200
+
+
+def test_nan_in_a_record_by_key_is_a_missing_value(app_of: Callable[..., App]) -> None:
+    def ask(colour: Any) -> list[float]:
+        row = {"paint_id": "p1", "event_time": NOW_US, "colour": colour}
+        one = {"name": "records", "datatype": "BYTES", "shape": [1], "data": [row]}
+        return probabilities(asked(app_of(), INFER, {"inputs": [one]}))
+
+    assert ask(float("nan")) == ask(None)
+
+
 def test_an_unknown_key_is_refused_by_name_and_view(app_of: Callable[..., App]) -> None:
     status, _, document = asked(app_of(), INFER, keyed("p1", "p9"))
 
