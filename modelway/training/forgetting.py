@@ -32,14 +32,22 @@ def memory_rows(
 ) -> pl.DataFrame:
     """The champion's test rows that the challenger was not shown again: neither has learnt from them.
 
+    The champion need not be the model that was replayed: another may have been released since.
+
     Raises:
         NotFoundError: The champion's snapshot is gone.
     """
     history = snapshots.scan(champion.snapshot_id, as_of=champion.as_of)
-    rows = training_rows(use_case, history, as_of=champion.as_of, replay=champion.replay)
+    months = champion.window_months
+    rows = training_rows(
+        use_case, history, as_of=champion.as_of, replay=champion.replay, window_months=months
+    )
     shares = Shares()
     _, test = cut(rows.sort("event_time", maintain_order=True), shares.test, shares.min_rows)
-    return test if replay is None else test.filter(~pl.Series(replayed(test[use_case.contract.key], replay)))
+    if replay is None:
+        return test
+    again = pl.Series(replayed(test[use_case.contract.key], replay))
+    return test.filter(~again & (pl.col("label_matured_at") <= replay.until))
 
 
 def forgetting(use_case: "UseCase", trained: Trained, champion: Bundle, rows: pl.DataFrame) -> Verdict:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from modelway.bundle.lineage import Lineage, Replay
-from modelway.errors import EmptyWindowError
+from modelway.errors import ConfigError, EmptyWindowError
 from modelway.features.training_set import build_training_set
 
 if TYPE_CHECKING:
@@ -25,15 +25,30 @@ def replay_of(champion: Lineage, *, share: float, seed: int) -> Replay:
         champion: Says what it learnt from.
         share: Of its rows, in (0, 1).
         seed: Of the draw.
+
+    Raises:
+        ConfigError: Its lineage does not say from which window it learnt.
     """
-    months = champion.window_months or 1
-    if champion.replay is not None:  # its own window began where the one before it had begun
-        months += _months(champion.replay.until, champion.as_of)
+    if champion.replay is not None:  # its old rows began where those of the first replay had begun
+        months = champion.replay.window_months + _months(champion.replay.until, champion.as_of)
+    elif champion.window_months is not None:
+        months = champion.window_months
+    else:
+        raise ConfigError(
+            f"the lineage of the champion as of {champion.as_of:%Y-%m-%d} names no window",
+            expected="how many months of history it learnt from",
+            remedy="train without a replay once",
+        )
     return Replay(until=champion.as_of, window_months=months, share=share, seed=seed)
 
 
 def training_rows(
-    use_case: "UseCase", history: pl.LazyFrame, *, as_of: datetime, replay: Replay | None
+    use_case: "UseCase",
+    history: pl.LazyFrame,
+    *,
+    as_of: datetime,
+    replay: Replay | None,
+    window_months: int | None = None,
 ) -> pl.DataFrame:
     """What a model of day `as_of` learns from.
 
@@ -41,7 +56,8 @@ def training_rows(
         use_case: Says what the label, the features and the window are.
         history: Rows of a snapshot.
         as_of: The day of training.
-        replay: Which old rows; None: all of the use case's window.
+        replay: Which old rows; None: all of the window.
+        window_months: Without a replay, how much matured history; the use case's by default.
 
     Returns:
         As `build_training_set`.
@@ -50,7 +66,7 @@ def training_rows(
         EmptyWindowError: No row matured in the window, or none since the replayed model was trained.
     """
     if replay is None:
-        return build_training_set(use_case, history, as_of=as_of)
+        return build_training_set(use_case, history, as_of=as_of, window_months=window_months)
     months = replay.window_months + _months(replay.until, as_of)
     rows = build_training_set(use_case, history, as_of=as_of, window_months=months)
     matured = pl.col("label_matured_at")

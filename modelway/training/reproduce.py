@@ -51,7 +51,9 @@ def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStor
     """
     lineage = bundle.lineage
     history = snapshots.scan(lineage.snapshot_id, as_of=lineage.as_of)
-    rows = training_rows(use_case, history, as_of=lineage.as_of, replay=lineage.replay)
+    rows = training_rows(
+        use_case, history, as_of=lineage.as_of, replay=lineage.replay, window_months=lineage.window_months
+    )
     training_set, splits = write_frame(rows, folder), split_by_time(rows, folder)
     signature = signature_from(use_case, splits.train.load(), bundle.signature.threshold)
     recipe = Recipe(signature.inputs, dict(lineage.params), lineage.seed)

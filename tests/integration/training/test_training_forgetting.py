@@ -11,7 +11,7 @@ from modelway.bundle.lineage import Lineage, Replay
 from modelway.contract import Gates, Outcome
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
-from modelway.errors import EmptyWindowError
+from modelway.errors import ConfigError, EmptyWindowError
 from modelway.features.training_set import build_training_set
 from modelway.training.forgetting import forgetting, measured, memory_rows
 from modelway.training.policy import TrainingPolicy
@@ -65,6 +65,47 @@ def test_what_is_measured_on_was_learnt_from_by_neither(iris):
     of_champion = split_by_time(rows_of(iris, None, THEN), str(store.folder.root))
     assert set(memory["flower"]) < set(of_champion.test.load()["flower"])
     assert not set(memory["flower"]) & set(rows_of(iris, replay)["flower"])
+
+
+def test_of_a_newer_champion_only_rows_before_the_replay_are_unseen(iris):
+    """Another model may have been released meanwhile; its newest rows the challenger knows."""
+    use_case, store, champion = iris
+    replay = replay_of(champion, share=0.4, seed=3)
+    between = champion.model_copy(update={"as_of": THEN + timedelta(days=30)})
+
+    memory = memory_rows(use_case, between, store, replay)
+
+    assert not set(memory["flower"]) & set(rows_of(iris, replay)["flower"])
+
+
+def test_the_champions_own_window_counts_and_not_todays(iris):
+    use_case, store, champion = iris
+    short = champion.model_copy(update={"window_months": 4})
+
+    memory = memory_rows(use_case, short, store, replay_of(short, share=0.4, seed=3))
+
+    learnt_by = training_rows(
+        use_case, store.scan(champion.snapshot_id, as_of=THEN), as_of=THEN, replay=None, window_months=4
+    )
+    assert set(memory["flower"]) < set(split_by_time(learnt_by, str(store.folder.root)).test.load()["flower"])
+
+
+def test_a_champion_that_does_not_name_its_window_is_not_replayed(iris):
+    *_, champion = iris
+
+    with pytest.raises(ConfigError, match="window"):
+        replay_of(champion.model_copy(update={"window_months": None}), share=0.4, seed=3)
+
+
+def test_a_third_refit_reaches_back_as_far_as_the_first(iris):
+    *_, champion = iris
+    day = timedelta(days=1)
+    for year in range(3):
+        began = champion.model_copy(update={"as_of": THEN + 365 * year * day})
+        replay = replay_of(began, share=0.4, seed=3)
+        champion = began.model_copy(update={"replay": replay})
+
+    assert replay.until - timedelta(days=30.5 * replay.window_months) <= THEN - 365 * day
 
 
 def test_a_second_refit_reaches_back_as_far_as_the_first(iris):
