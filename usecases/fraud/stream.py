@@ -70,6 +70,7 @@ class StreamJob:
         self._sums = {
             view.name: LiveSums(KINDS[view.entity], with_gap=view.entity == "card_id") for view in VIEWS
         }
+        self._waiting: dict[str, dict[str, Row]] = {view.name: {} for view in VIEWS}
         self._done_us = 0
 
     def take(self, arrival: Arrival) -> None:
@@ -93,18 +94,29 @@ class StreamJob:
     def publish(self, now: datetime) -> int:
         """Push what readers may find at `now`: for each card and merchant that changed, its newest row.
 
+        What could not be pushed is kept, and goes with the next call.
+
         Returns:
             How many rows were pushed.
 
         Raises:
             StorageError: The store cannot be written.
         """
-        changed = self._advance(now)
-        return sum(self._push(view.name, newest_rows(view, rows)) for view, rows in changed if rows)
+        for view, rows in self._advance(now):
+            self._waiting[view.name] |= {str(row["entity"]): row for row in rows}
+        return sum(self._pushed(view) for view in VIEWS)
 
     def pass_over(self, now: datetime) -> None:
         """Bring the sums to `now` and push nothing: the store has been materialised for that moment."""
         self._advance(now)
+
+    def _pushed(self, view: FeatureView) -> int:
+        waiting = self._waiting[view.name]
+        if not waiting:
+            return 0
+        count: int = self._push(view.name, newest_rows(view, list(waiting.values())))
+        self._waiting[view.name] = {}
+        return count
 
     def _advance(self, now: datetime) -> list[tuple[FeatureView, list[Row]]]:
         self._done_us = max(self._done_us, (now - PUBLICATION_LAG - _EPOCH) // timedelta(microseconds=1))

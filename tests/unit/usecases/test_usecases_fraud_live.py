@@ -3,14 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelway.errors import StorageError
+from usecases.fraud import use_case
 from usecases.fraud.contract import clean_transactions
-from usecases.fraud.history import CARD_VIEW, MERCHANT_VIEW
+from usecases.fraud.history import CARD_VIEW, MERCHANT_VIEW, PUBLICATION_LAG
 from usecases.fraud.live import LiveSums
 from usecases.fraud.simulator import Scenario, simulate
-from usecases.fraud.stream import arrivals
+from usecases.fraud.stream import Arrival, StreamJob, arrivals
 from usecases.fraud.windows import GAP, Kind, Window, newest_gap, sliding
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -90,3 +93,38 @@ def test_events_come_in_order_of_arrival_purchases_and_charge_backs_alike() -> N
     assert len(events) == rows.height + rows["charged_back_at"].count()
     assert sum(e.cents is None for e in events) == rows["charged_back_at"].count() > 0
     assert {view.entity for view in (CARD_VIEW, MERCHANT_VIEW)} == {"card_id", "merchant_id"}
+
+
+class Fickle:
+    """A store that is down now and then, and keeps what it took."""
+
+    def __init__(self):
+        self.down, self.kept = True, []
+
+    def apply(self, use_case):
+        del use_case
+
+    def push(self, use_case, view, rows):
+        del use_case
+        if self.down:
+            raise StorageError("the store is down", expected="a store", remedy="wait")
+        self.kept += [(view, *row) for row in rows.select(rows.columns[0], "event_time").iter_rows()]
+        return rows.height
+
+
+def test_what_a_store_that_was_down_did_not_take_is_pushed_with_the_next_publication():
+    store = Fickle()
+    job, minute = StreamJob(store, use_case), timedelta(minutes=1)
+    for at, card in enumerate(("C1", "C2", "C1"), start=1):
+        job.take(Arrival(micros(at), micros(at), card, "M1", 100))
+        if at > 1:
+            with pytest.raises(StorageError):
+                job.publish(datetime(1970, 1, 1, tzinfo=UTC) + at * minute + PUBLICATION_LAG)
+    store.down = False
+
+    pushed = job.publish(datetime(1970, 1, 1, tzinfo=UTC) + 4 * minute)
+
+    seen = {(view, who): when.minute for view, who, when in store.kept}
+    assert pushed == len(store.kept) == 3
+    assert seen == {("card_lately", "C1"): 3, ("card_lately", "C2"): 2, ("merchant_lately", "M1"): 3}
+    assert job.publish(datetime(1970, 1, 1, tzinfo=UTC) + 5 * minute) == 0
