@@ -13,6 +13,7 @@ import optuna
 from modelway.contract import Candidate, Choice, FloatRange, IntRange
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import Kind, Params, Value, complete
+from modelway.training.candidates.imbalance import WEIGH_THE_LOSS
 from modelway.training.policy import Search
 from modelway.training.study import Book, PrivateBook
 
@@ -79,6 +80,8 @@ class Draws:
 
 
 def _pruner(plan: Plan) -> Any:
+    if WEIGH_THE_LOSS.intersection(plan.candidate.space):
+        return optuna.pruners.NopPruner()
     if plan.how.pruner == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=plan.startup, n_warmup_steps=1)
     if plan.how.pruner == "halving":

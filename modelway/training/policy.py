@@ -40,7 +40,9 @@ class Search(Frozen):
     """How trials are drawn and when they are given up."""
 
     pruner: Literal["none", "median", "halving"] = "none"
-    """Give up a trial whose losses per epoch lag; only kinds that report epochs as they go can be."""
+    """Give up a trial whose losses per epoch lag; only kinds that report epochs as they go can be.
+
+    None of a candidate that searches over `class_weight` or `focal_gamma`: losses would not compare."""
     at_once: int = Field(default=1, ge=1)
     """Trials drawn knowing the same finished ones, so that several processes can work on them."""
 

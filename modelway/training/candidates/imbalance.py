@@ -11,6 +11,8 @@ from modelway.training.encoding import Labels
 
 CLASS_WEIGHT = "class_weight"
 """Hyper-parameter that every kind has: `none`, `balanced`, or how many negatives a positive weighs."""
+WEIGH_THE_LOSS = {CLASS_WEIGHT, "focal_gamma"}
+"""Hyper-parameters that change what a loss means: fits that differ in them cannot be compared by it."""
 NONE, BALANCED = "none", "balanced"
 
 Weights = npt.NDArray[np.float64]

@@ -5,13 +5,17 @@ import polars as pl
 import pytest
 import torch
 
+from modelway.contract import Candidate, Choice
 from modelway.errors import ConfigError
 from modelway.training.calibration import fit_calibrator
 from modelway.training.candidates import KINDS, kind_named
 from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
 from modelway.training.candidates.imbalance import sample_weights
 from modelway.training.candidates.network_training import mean_loss
+from modelway.training.draws import Draws, Plan
 from modelway.training.encoding import encode, labels, signature_from
+from modelway.training.policy import Search
+from modelway.training.study import Entry
 
 Y = np.array([1, 0, 0, 0], dtype=np.int8)
 LIGHTGBM = pytest.mark.apt("libgomp1")
@@ -22,6 +26,28 @@ SMALL = {
     "lightgbm": {"num_iterations": 15, "min_data_in_leaf": 10},
     "xgboost": {"num_boost_round": 15, "min_child_weight": 2},
 }
+
+
+@pytest.mark.parametrize("name", ["class_weight", "focal_gamma"])
+def test_losses_that_are_weighed_differently_prune_nobody(name):
+    """Three trials of a loss of .1; a fourth's .6 may be no worse, where its rows weigh otherwise."""
+    spaces = {"dropout": Choice(options=(0.0, 0.1))}, {name: Choice(options=(1.0, 2.0))}
+
+    given_up = [gives_up(Candidate(kind="mlp", space=space)) for space in spaces]
+
+    assert given_up == [True, False]
+
+
+def gives_up(candidate):
+    plan = Plan(candidate, trials=9, how=Search(pruner="median"))
+    draws = Draws(plan, seed=1)
+    for slot in range(3):
+        drawn = draws.of(slot)
+        drawn.asked.report(-0.1, 2)
+        plan.book.enter(slot, Entry(drawn.study.tell(drawn.asked, 0.5), None))
+    asked = draws.of(3).asked
+    asked.report(-0.6, 2)
+    return asked.should_prune()
 
 
 def test_weights_by_hand():
