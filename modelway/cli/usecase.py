@@ -87,6 +87,8 @@ def _tell(profile: "Profile", target: Path) -> None:
     print(f"wrote {target}")
     hits = f"{profile.positives:,} have {profile.label.source} = {profile.positive}"
     print(f"  rows      {profile.rows:,}, of which {hits}")
+    if profile.label_missing:
+        print(f"  no label  where it is {' or '.join(map(repr, profile.label_missing))}")
     for each in profile.set_aside:
         print(f"  set aside {each}")
     form = profile.form

@@ -42,6 +42,9 @@ TIME_FORMATS = (
 YES = ("1", "true", "t", "yes", "y", "1.0")
 NO = ("0", "false", "f", "no", "n", "0.0")
 _TAKEN = {"event_time", "known_at", "label", "label_known_at", "label_matured_at", "probability", "decision"}
+_INEXACT_FROM = 2**53
+"""From there on floating point skips whole numbers; cells are read through it."""
+_FIRST_CELLS = 100
 _FIRST_YEAR = 1678
 """Two digits read as `%Y` are years of antiquity; nanoseconds, which some readers use, begin here too."""
 
@@ -71,9 +74,19 @@ def time_format(times: pl.Series) -> str:
 
 
 def moments(times: pl.Series, written: str) -> pl.Series:
-    """Times as UTC moments; null where one cannot be read."""
-    if times.dtype != pl.String:
+    """Times as UTC moments; null where one cannot be read.
+
+    Raises:
+        ConfigError: The column is neither text nor of dates.
+    """
+    if times.dtype in {pl.Date, pl.Datetime}:
         return times.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if times.dtype != pl.String:
+        raise ConfigError(
+            f"{times.name} holds values of type {times.dtype}, no times",
+            expected="dates, datetimes, or text that says them",
+            remedy="turn the column into dates first: a number may count seconds, days or anything",
+        )
     found = times.to_frame("at").select(moment(pl.col("at").str.strip_chars(), written))["at"]
     return found.to_frame("at").select(pl.when(pl.col("at").dt.year() >= _FIRST_YEAR).then(pl.col("at")))[
         "at"
@@ -87,7 +100,11 @@ def decimal_mark(columns: Iterable[pl.Series]) -> Literal[".", ","]:
 
 
 def kind_of(values: pl.Series, written: str, decimal: str) -> Kind:
-    """What a column seems to be. `text` is of no use: free text, empty, or always the same."""
+    """What a column seems to be.
+
+    `text` is of no use: free text, empty, always the same, or times written otherwise than `written`, which
+    may lie after the decision like all times.
+    """
     if values.dtype != pl.String:
         return _kind_of_type(values)
     text = said(values)
@@ -95,12 +112,12 @@ def kind_of(values: pl.Series, written: str, decimal: str) -> Kind:
         return "text"
     if set(text.unique().str.to_lowercase()) <= {*YES, *NO} - {"1.0", "0.0"}:
         return "bool"
-    if (numbers := _numbers(text, decimal)) is not None:
-        whole = not text.str.contains(decimal, literal=True).any() and (numbers == numbers.round()).all()
-        return "int" if whole else "float"
-    if not moments(text, written).null_count():
+    if not moments(text, written).null_count():  # before numbers: `20240131` may be a day
         return "timestamp"
-    return "string" if text.n_unique() <= MAX_CATEGORIES else "text"
+    if (numbers := _numbers(text, decimal)) is not None:
+        return _kind_of_numbers(text, numbers, decimal)
+    useless = text.n_unique() > MAX_CATEGORIES or _written_otherwise(text)
+    return "text" if useless else "string"
 
 
 def identifiers(columns: Iterable[str]) -> dict[str, str]:
@@ -120,6 +137,18 @@ def _numbers(text: pl.Series, decimal: str) -> pl.Series | None:
     """All cells as numbers, or None where one of them is none."""
     found = text.to_frame("x").select(number(pl.col("x"), decimal))["x"]
     return None if found.null_count() else found
+
+
+def _kind_of_numbers(text: pl.Series, numbers: pl.Series, decimal: str) -> Kind:
+    whole = not text.str.contains(decimal, literal=True).any() and (numbers == numbers.round()).all()
+    return "int" if whole and (numbers.abs() < _INEXACT_FROM).all() else "float"
+
+
+def _written_otherwise(text: pl.Series) -> bool:
+    """All cells are times, in another of the known formats."""
+    first = text.head(_FIRST_CELLS)
+    likely = (each for each in TIME_FORMATS if not moments(first, each).null_count())
+    return any(not moments(text, each).null_count() for each in likely)
 
 
 def _kind_of_type(values: pl.Series) -> Kind:

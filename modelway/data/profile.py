@@ -23,6 +23,10 @@ from modelway.data.table_form import DEALT_TIME, MADE_KEY, TableForm
 from modelway.errors import ConfigError
 
 _CLASSES = 2
+_NEVER = 9999
+"""The year of `9999-12-31`, by which databases say that something has not happened."""
+_NO_LABEL = {"", "na", "n/a", "#n/a", "nan", "null", "?"}
+"""`none` is left out: it may well be one of a label's values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Profile:
     label: Found
     positive: str
     """The raw label value that counts as 1."""
+    label_missing: tuple[str, ...]
+    """Words in the label column that say that there is none."""
     label_known: Found | None
     others: tuple[Found, ...]
     set_aside: tuple[str, ...]
@@ -125,6 +131,7 @@ class _Look:
     def profile(self, others: list[str], *, repeats: int) -> Profile:
         roles, label = self._roles, self._table[self._roles.label]
         positive = _positive(label, roles.positive)
+        missing = _missing(label, positive)
         return Profile(
             rows=self._table.height,
             positives=int((label.cast(pl.String).str.strip_chars() == positive).sum()),
@@ -134,8 +141,9 @@ class _Look:
             form=self._form,
             key=self._found(roles.key_column, "string", nullable=False),
             time=self._found(roles.time_column, "timestamp", nullable=False),
-            label=self._found(roles.label, "bool", nullable=bool(label.null_count())),
+            label=self._found(roles.label, "bool", nullable=bool(label.null_count() or missing)),
             positive=positive,
+            label_missing=missing,
             label_known=self._found(roles.label_known, "timestamp") if roles.label_known else None,
             others=tuple(
                 self._found(c, kind_of(self._table[c], self._written, self._form.decimal)) for c in others
@@ -150,7 +158,8 @@ class _Look:
         clocks = [self._times]
         if self._roles.label_known:
             clocks.append(self._known(self._table[self._roles.label_known]))
-        return max(clock.max() for clock in clocks)  # type: ignore[type-var, return-value]  # of datetime columns
+        dated = (clock.filter(clock.dt.year() < _NEVER) for clock in clocks)
+        return max(clock.max() for clock in dated if clock.len())  # type: ignore[type-var, return-value]  # of datetime columns
 
     def _known(self, column: pl.Series) -> pl.Series:
         found = moments(column, self._written)
@@ -203,8 +212,20 @@ def _months(times: pl.Series, column: str, written: str) -> int:
     return int(numbered.max() or 0) - int(numbered.min() or 0) + 1  # type: ignore[arg-type]  # of an int column
 
 
+def _values(label: pl.Series) -> list[str]:
+    return label.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
+
+
+def _missing(label: pl.Series, positive: str | None) -> tuple[str, ...]:
+    """Words for a label that is missing, unless fewer than two classes were left without them."""
+    values = _values(label)
+    words = [v for v in values if v.lower() in _NO_LABEL and v != positive]
+    return tuple(words) if len(values) - len(words) >= _CLASSES else ()
+
+
 def _positive(label: pl.Series, positive: str | None) -> str:
-    values = label.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
+    missing = _missing(label, positive)
+    values = [v for v in _values(label) if v not in missing]
     if positive is not None:
         wanted = [positive]
     else:

@@ -52,11 +52,11 @@ def require_name(name: str) -> None:
     Raises:
         ConfigError: It is no lower-case identifier.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(r"[a-z]([a-z0-9_]*[a-z0-9])?", name):
         better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
         raise ConfigError(
             f"{name!r} cannot be a use case's name",
-            expected="lower-case letters, digits and _, a letter first",
+            expected="lower-case letters, digits and _, a letter first, no _ at its end",
             remedy=f"try {better or 'my_case'}",
         )
 

@@ -3,9 +3,9 @@
 import codecs
 import csv
 import hashlib
-import io
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
@@ -23,7 +23,7 @@ DEALT_TIME = "(time)"
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 DEALT_DAYS = 366
 _SEPARATORS = ",;\t|"
-_LINES = 50
+_ROWS = 50
 _BLOCK_BYTES = 1 << 20
 _MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "?")
 
@@ -147,12 +147,15 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 
 def _separator(path: Path, encoding: str) -> str:
-    """The one that cuts the first lines into the most columns, alike in every line."""
-    with path.open(encoding=encoding, newline="") as file:
-        text = "".join(itertools.islice(file, _LINES))
-    return max(_SEPARATORS, key=lambda each: _columns(text, each))
+    """The one that cuts the first rows into the most columns, alike in every row."""
+    marked = "utf-8-sig" if encoding == "utf-8" else encoding  # or the mark hides the first quote
+    return max(_SEPARATORS, key=lambda each: _columns(path, marked, each))
 
 
-def _columns(text: str, separator: str) -> int:
-    widths = {len(row) for row in csv.reader(io.StringIO(text), delimiter=separator) if row}
+def _columns(path: Path, encoding: str, separator: str) -> int:
+    """How many each of the first rows has; 0 where they differ. A row may span lines."""
+    widths = set()
+    with path.open(encoding=encoding, newline="") as file, suppress(csv.Error):  # e.g. a cell of 128 KiB
+        for row in itertools.islice(csv.reader(file, delimiter=separator), _ROWS):
+            widths |= {len(row)} if row else set()
     return widths.pop() if len(widths) == 1 else 0

@@ -310,3 +310,85 @@ def test_bytes_that_are_no_text_are_refused(tmp_path) -> None:
 
     with pytest.raises(SourceError, match="no encoding known"):
         TableForm.sniffed(str(tmp_path / "a.csv"))
+
+
+def _text(folder, text: str):
+    (folder / "orders.csv").write_text(text, encoding="utf-8")
+    return folder / "orders.csv"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte-order-mark"])
+def test_cells_of_several_lines_do_not_hide_the_separator(tmp_path, mark) -> None:
+    cells = '"Order, No";Day;Returned;note\n'
+    cells += "".join(f'{n};2024-01-{n % 28 + 1:02d};{n % 2};"a, b\nc; ""d""\n"\n' for n in range(60))
+    roles = Roles(key=("Order, No",), time="Day", label="Returned")
+
+    profile = look(_text(tmp_path, mark + cells), roles)
+
+    assert (profile.rows, profile.form.separator) == (60, ";")
+
+
+def test_a_cell_larger_than_pythons_csv_module_takes_is_no_crash(tmp_path) -> None:
+    source = _csv(tmp_path, channel=["web", "x" * 140_000, "web", "web"])
+
+    assert look(source, ROLES).rows == 4
+
+
+@pytest.mark.parametrize(
+    ("cells", "roles", "kind"),
+    [
+        pytest.param(["03.05.2024", "", "05.05.2024", ""], {}, "text", id="a-day-in-another-form"),
+        pytest.param(["2024-05-03 10:00", "", "", ""], {}, "text", id="a-moment-beside-days"),
+        pytest.param(["9007199254740993", "1", "2", "3"], {}, "float", id="beyond-exact-whole-numbers"),
+    ],
+)
+def test_what_could_be_mistaken_for_a_feature(tmp_path, cells, roles, kind) -> None:
+    profile = look(_csv(tmp_path, channel=cells), ROLES.model_copy(update=roles))
+
+    assert next(c.kind for c in profile.others if c.source == "channel") == kind
+
+
+def test_days_written_as_numbers_are_times_where_the_row_says_its_own_so(tmp_path) -> None:
+    days = ["20240130", "20240131", "20240201", "20240401"]
+    source = _csv(tmp_path, Day=days, channel=["20240601", "", "20240602", ""])
+
+    profile = look(source, ROLES)
+
+    assert next(c.kind for c in profile.others if c.source == "channel") == "timestamp"
+
+
+def test_a_label_that_says_na_is_neither_class(tmp_path) -> None:
+    profile = look(_csv(tmp_path, Returned=["no", "yes", "NA", "no"]), ROLES)
+
+    assert (profile.positive, profile.positives, profile.label_missing) == ("yes", 1, ("NA",))
+    assert profile.label.nullable
+
+
+def test_a_class_is_not_taken_for_a_missing_label(tmp_path) -> None:
+    source = _csv(tmp_path, Returned=["none", "mild", "severe", "none"])
+
+    assert look(source, ROLES.model_copy(update={"positive": "severe"})).label_missing == ()
+    assert (
+        look(
+            _csv(tmp_path, Returned=["NA", "EU", "NA", "EU"]), ROLES.model_copy(update={"positive": "EU"})
+        ).label_missing
+        == ()
+    )
+
+
+def test_never_is_not_the_newest_day(tmp_path) -> None:
+    back_on = ["2024-05-01", "9999-12-31", "9999-12-31", "2024-05-09"]
+    source = _csv(tmp_path, **{"Back On": back_on})
+
+    profile = look(source, ROLES.model_copy(update={"label_known": "Back On"}))
+
+    assert f"{profile.newest:%Y-%m-%d}" == "2024-05-09"
+
+
+def test_numbers_are_not_taken_for_moments(tmp_path) -> None:
+    pl.DataFrame({"k": [1, 2], "t": [1_700_000_000, 1_700_000_100], "y": [1, 0]}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+
+    with pytest.raises(ConfigError, match="Int64, no times"):
+        look(tmp_path / "a.parquet", Roles(key=("k",), time="t", label="y"))
