@@ -15,7 +15,7 @@ from modelway.bundle.policy import ByKey
 from serving.runtime.columns import Columns, Value
 from serving.runtime.exchange import Exchange, Scorer
 from serving.runtime.notes import Notes, announce
-from serving.runtime.online_store import OnlineStore, StoredRow
+from serving.runtime.online_store import OnlineStore, StoredRow, whole
 from serving.runtime.parsed import Parsed, Stored, checked_row, is_text, matrix_of
 from serving.runtime.problems import KeyRefusedError, shown
 
@@ -162,7 +162,7 @@ class _Filling:
         if moment_us - row.event_us > view.ttl_s * _MICROSECONDS:
             self._without("stale", self._policy.stale, view, at)
             return None
-        return row
+        return whole(view, row)
 
     def _without(self, reason: Reason, rule: str, view: OnlineView, at: int) -> None:
         if rule == "reject":

@@ -59,7 +59,7 @@ class OnlineStore:
         """What one view holds of some entities, in one statement; those it does not know are left out.
 
         Raises:
-            StoreError: The file cannot be read, or its rows lack a feature of the view.
+            StoreError: The file cannot be read, or a row of it is none of ours.
         """
         try:
             connection = self._connection()
@@ -107,9 +107,18 @@ def _stored(view: OnlineView, event_us: int, row: str) -> StoredRow:
         values = _decode(row)
     except msgspec.MsgspecError as error:
         raise StoreError(f"view {view.name} holds a row that is no JSON object: {error}") from error
-    if not values.keys() >= set(view.features):
-        absent = sorted(set(view.features) - values.keys())
+    return StoredRow(event_us, values)
+
+
+def whole(view: OnlineView, row: StoredRow) -> StoredRow:
+    """The row, held against the view; asked only of rows that are used: nobody writes the old ones again.
+
+    Raises:
+        StoreError: It lacks a feature of the view.
+    """
+    if not row.values.keys() >= set(view.features):
+        absent = sorted(set(view.features) - row.values.keys())
         raise StoreError(
             f"view {view.name} holds rows without {', '.join(absent)}: another definition wrote it"
         )
-    return StoredRow(event_us, values)
+    return row

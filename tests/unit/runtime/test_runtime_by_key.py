@@ -311,6 +311,16 @@ def test_rows_of_another_definition_are_no_missing_values(app_of: Callable[..., 
     assert "without colour" in document["error"]
 
 
+def test_a_stale_row_of_another_definition_is_stale_like_any(
+    app_of: Callable[..., App], online: Path
+) -> None:
+    """Subjects past their time to live are not materialised again: their rows stay as they were written."""
+    put(online, SUBJECT, "old", {"amount": 1.0}, NOW_US - 31 * DAY_US)
+
+    assert asked(app_of(), INFER, keyed("old", "p1"))[0] == 409
+    assert len(probabilities(asked(app_of(ByKey(stale="default")), INFER, keyed("old", "p1")))) == 2
+
+
 def test_a_store_that_was_made_anew_is_opened_anew(app_of: Callable[..., App], online: Path) -> None:
     app = app_of()
     before = probabilities(asked(app, INFER, keyed("p1")))
