@@ -154,12 +154,12 @@ class AuditLog:
         Raises:
             StorageError: The file is no audit log or cannot be read.
         """
-        rows = self._read(f"SELECT {_COLUMNS} FROM entries ORDER BY id")  # noqa: S608 - constants only
-        if not rows and not self._appended():
+        rows, appended, triggers = self._everything()
+        if not rows and not appended:
             message = "the log holds no entry yet"
             return Verdict.of([Reason(metric="audit.chain", outcome=Outcome.INCONCLUSIVE, message=message)])
         return Verdict.of(
-            [chained(rows), complete(rows, self._appended()), _guarded(self._trigger_names())],
+            [chained(rows), complete(rows, appended), _guarded(triggers)],
             {"entries": len(rows), "head": rows[-1][-1] if rows else None},
         )
 
@@ -177,14 +177,21 @@ class AuditLog:
                 remedy="restore the log from a backup; keep this one to find out who changed it",
             )
 
-    def _appended(self) -> int:
-        """How many entries were ever appended, as SQLite counts them by itself."""
-        found = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
-        return int(found[0][0]) if found else 0
+    def _everything(self) -> tuple[list[Row], int, frozenset[str]]:
+        """Entries, how many were ever appended as SQLite itself counts, and the triggers; at one moment.
 
-    def _trigger_names(self) -> frozenset[str]:
-        found = self._read("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        return frozenset(name for name, sql in found if _TRIGGERS.get(name, "").strip() == sql.strip())
+        An entry written between two looks would look like one that was taken away.
+        """
+        if not self.path.exists():
+            return [], 0, frozenset()
+        with self._mapped(), closing(self._connect()) as log:
+            log.execute("BEGIN")  # from the first SELECT on the reads see one state
+            if not _has_table(log):
+                return [], 0, frozenset()
+            rows = log.execute(f"SELECT {_COLUMNS} FROM entries ORDER BY id").fetchall()  # noqa: S608 - constants only
+            counted = log.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+            found = log.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        return rows, int(counted[0]) if counted else 0, _whole_triggers(found)
 
     def _read(self, query: str, arguments: tuple[Any, ...] = ()) -> list[Row]:
         if not self.path.exists():
@@ -222,6 +229,10 @@ class AuditLog:
                 expected="a SQLite file that can be read and written",
                 remedy="free some space, check who owns it, or restore it from a backup",
             ) from error
+
+
+def _whole_triggers(found: list[Row]) -> frozenset[str]:
+    return frozenset(name for name, sql in found if _TRIGGERS.get(name, "").strip() == sql.strip())
 
 
 def _has_table(log: sqlite3.Connection) -> bool:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from modelway.contract import Outcome
 from modelway.errors import AuditBrokenError, InputError, StorageError, TransitionError
+from modelway.registry import audit
 from modelway.registry.audit import AuditLog
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -217,3 +218,36 @@ def test_an_entry_that_cannot_be_read_any_more_is_an_error_of_ours(log):
     with pytest.raises(AuditBrokenError, match="cannot be read"):
         log.entries()
     assert log.verify().outcome is Outcome.FAIL
+
+
+def test_an_entry_that_is_written_meanwhile_is_no_tampering(log, monkeypatch):
+    """Whatever is read after the entries belongs to the same moment as they do."""
+    connect = log._connect
+
+    class Eager:
+        """A connection; once its entries were read, somebody else tries to append."""
+
+        def __init__(self):
+            self._connection = connect()
+
+        def execute(self, statement, *arguments):
+            found = self._connection.execute(statement, *arguments)
+            if "FROM entries ORDER" not in statement:
+                return found
+            rows = found.fetchall()
+            monkeypatch.undo()
+            monkeypatch.setattr(audit, "_WAIT_FOR_WRITERS_S", 0.0)  # the reader goes on after it
+            with suppress(StorageError):
+                log.append("model.approved", "model:9", who="bob", why="meanwhile")
+            return Rows(rows)
+
+        def close(self):
+            self._connection.close()
+
+    class Rows(list):
+        fetchall = list.copy
+
+    monkeypatch.setattr(log, "_connect", Eager)
+
+    assert log.verify().outcome is Outcome.PASS
+    assert log.verify().outcome is Outcome.PASS
