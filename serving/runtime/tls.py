@@ -24,7 +24,9 @@ def server_context(tls: Tls | None, *protocols: str) -> ssl.SSLContext | None:
     context.minimum_version = _VERSIONS[tls.min_version]
     context.set_alpn_protocols(list(protocols))
     try:
-        context.load_cert_chain(tls.certificate, tls.key)
+        context.load_cert_chain(
+            tls.certificate, tls.key, password=lambda: b""
+        )  # else OpenSSL asks the terminal
         if tls.client_ca is not None:
             context.load_verify_locations(tls.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED

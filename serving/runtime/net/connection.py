@@ -14,6 +14,8 @@ from serving.runtime.net.poller import READ, WRITE
 _READ_BYTES = 64 * 1024
 _LINGER_S = 2.0
 """How long a client whose request was refused unread may go on sending before it is cut off."""
+_MOST_PENDING = 64
+"""Answers of one turn to one client that are gathered; a client that sends ahead could have thousands."""
 _STUCK_S = 60.0
 """How long a client may take nothing of what is sent to it."""
 LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -57,6 +59,7 @@ class Connection:
         "_closing",
         "_descriptor",
         "_lock",
+        "_muted",
         "_out",
         "_pending",
         "_received",
@@ -86,15 +89,17 @@ class Connection:
         self._pending: list[bytes] = []
         self._out = bytearray()
         self._lock = threading.Lock()
-        self._closing, self._stuck_s = False, 0.0
+        self._closing, self._muted, self._stuck_s = False, False, 0.0
         self.linger_until_s = 0.0
         self.on_gone: Callable[[Connection], None] = _nobody
         self.wire = wiring(self)
         self._received: Callable[[bytes], None] = self.wire.received
 
     def open(self) -> None:
-        """Read from now on."""
-        self.loop.watch(self._descriptor, self._readable)
+        """Read from now on, or again; not before what was sent is taken."""
+        self._muted = False
+        if self._descriptor not in self.loop.handlers:
+            self.loop.watch(self._descriptor, self._readable)
 
     def send(self, data: bytes) -> None:
         """Send it, after what was given before; from any thread. Goes nowhere when the client is gone.
@@ -106,6 +111,8 @@ class Connection:
             if not self._pending:
                 self.loop.outbox.append(self._flush)
             self._pending.append(data)
+            if len(self._pending) >= _MOST_PENDING:
+                self._flush()
             return
         with self._lock:
             if self._pending or self._out:
@@ -157,6 +164,7 @@ class Connection:
         """Close it once all is sent, but hear the client out: cut off, it may miss the answer."""
         self.linger_until_s = self.loop.now_s + _LINGER_S
         self._received = self._discard
+        self.open()
         self._flush()
         with suppress(OSError):
             if not self._out:
@@ -164,7 +172,9 @@ class Connection:
 
     def mute(self) -> None:
         """Read no more; what is sent still goes out."""
-        self.loop.forget(self._descriptor)
+        self._muted = True
+        if self.loop.handlers.get(self._descriptor) == self._readable:
+            self.loop.forget(self._descriptor)
 
     @property
     def alive(self) -> bool:
@@ -182,8 +192,8 @@ class Connection:
             self._gone()
 
     def read_now(self) -> None:
-        """Take what the client has sent so far."""
-        if self._descriptor in self.loop.handlers:
+        """Take what the client has sent so far; not while it takes nothing itself."""
+        if self.loop.handlers.get(self._descriptor) == self._readable:
             self._readable()
 
     def _readable(self) -> None:
@@ -234,8 +244,11 @@ class Connection:
         if self._closing:
             self._gone()
             return
-        self.loop.handlers[self._descriptor] = self._readable
-        self.loop.poller.want(self._descriptor, READ)
+        if self._muted:
+            self.loop.forget(self._descriptor)
+        else:
+            self.loop.handlers[self._descriptor] = self._readable
+            self.loop.poller.want(self._descriptor, READ)
         if self.linger_until_s:
             self.linger()
         else:

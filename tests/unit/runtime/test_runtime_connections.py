@@ -1,0 +1,158 @@
+"""Connections on real sockets, the loop turned by hand: what is read, what waits, when both stop."""
+
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread, get_ident
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from modelway.errors import ConfigError
+from serving.runtime.http1.wire import Http1
+from serving.runtime.net.connection import Connection
+from serving.runtime.net.loop import Loop
+from serving.runtime.settings import Tls
+from serving.runtime.tls import server_context
+from serving.runtime.transport import Head, Headers, Respond
+
+PAGE = b"p" * 50_000
+GET = b"GET /page HTTP/1.1\r\nhost: h\r\n\r\n"
+AHEAD = 9
+"""Requests of 30 kB: more than is read ahead, and all of it read."""
+
+
+class Pages:
+    """Every answer is a page; `/wait` comes when the test says so."""
+
+    max_body_bytes = 1000
+
+    def __init__(self) -> None:
+        self.waiting: list[Respond] = []
+        self.answered = 0
+
+    def at_once(self, head: Head) -> tuple[int, Headers, bytes] | None:
+        if head.path == "/wait":
+            return None
+        self.answered += 1
+        return 200, [], PAGE
+
+    def answer(self, _head: Head, _body: bytes, respond: Respond, _start_ns: int) -> None:
+        self.waiting.append(respond)
+
+    def refuse(self, status: int, message: str) -> tuple[int, Headers, bytes]:
+        return status, [], message.encode()
+
+
+class Pair:
+    """A client's end and ours."""
+
+    def __init__(self) -> None:
+        self.loop, self.app = Loop("turned by hand"), Pages()
+        self.loop.ident = get_ident()
+        self.client, ours = socket.socketpair()
+        for end in (self.client, ours):
+            end.setblocking(False)
+        self.connection = Connection(self.loop, ours, "p:1", lambda it: Http1(self.app, None, it))
+        self.connection.open()
+
+    def turn(self, times: int = 1) -> None:
+        """What the loop does, for what is ready now."""
+        for _ in range(times):
+            self.loop._turn(self.loop.poller.ready(0))
+            self.loop._send()
+
+    def give(self, data: bytes) -> None:
+        """Send all of it; ours reads meanwhile."""
+        while data:
+            data = data[self.client.send(data) :]
+            self.turn()
+
+    def take(self) -> bytes:
+        """All that comes, until nothing moves any more."""
+        came, still = b"", 0
+        while still < 5:
+            self.turn()
+            try:
+                part = self.client.recv(1 << 20)
+            except BlockingIOError:
+                part = b""
+            came, still = came + part, 0 if part else still + 1
+        return came
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    yield made
+    made.connection._gone()
+    made.client.close()
+    made.loop.poller.close()
+    made.loop._woken.close()
+    made.loop._waker.close()
+
+
+def from_a_thread(call: object, *said: object) -> None:
+    thread = Thread(target=call, args=said)  # type: ignore[arg-type]  # whatever can be called
+    thread.start()
+    thread.join()
+
+
+def test_who_sends_much_ahead_and_reads_late_gets_every_answer(pair: Pair) -> None:
+    pair.give(b"GET /wait HTTP/1.1\r\nhost: h\r\n\r\n")
+    ahead = (GET.replace(b"\r\n\r\n", b"\r\nx: " + b"y" * 30_000 + b"\r\n\r\n")) * AHEAD
+    pair.client.setblocking(True)
+    sender = Thread(target=pair.client.sendall, args=(ahead,))
+    sender.start()
+    while len(pair.connection.wire._rest) <= 256 * 1024:  # type: ignore[attr-defined]  # what it keeps
+        pair.turn()
+    from_a_thread(pair.app.waiting[0], 200, [], b"w" * 2_000_000)  # more than the kernel takes
+    pair.client.setblocking(False)
+    came = pair.take()
+    sender.join()
+    came += pair.take()
+
+    assert came.count(b"HTTP/1.1 200 OK") == 1 + AHEAD
+
+
+def test_answers_to_what_is_sent_ahead_do_not_pile_up_unread(pair: Pair) -> None:
+    pair.give(GET * 1000)
+    pair.turn(5)
+
+    assert pair.app.answered < 200
+    assert pair.take().count(b"HTTP/1.1 200 OK") == 1000
+
+
+def test_a_slow_reader_that_sends_no_more_gets_the_rest_while_the_server_ends(pair: Pair) -> None:
+    pair.give(b"GET /wait HTTP/1.1\r\nhost: h\r\n\r\n")
+    pair.app.waiting[0](200, [], b"w" * 2_000_000)
+    pair.turn()
+    assert pair.connection.sending
+    pair.client.shutdown(socket.SHUT_WR)
+    pair.connection.read_now()
+    pair.connection.wire.drain()
+
+    assert len(pair.take()) > 2_000_000
+    assert not pair.connection.alive
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "here")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    certificate, locked = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(ConfigError, match="PEM"):
+        server_context(Tls(certificate=certificate, key=locked))
