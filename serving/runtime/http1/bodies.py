@@ -105,6 +105,8 @@ class Chunks:
                 raise RequestError("a line of the chunked body is too long")
             return at
         line = data[at:end]
+        if b"\n" in line or b"\r" in line:  # where others see the end of a line, and another chunk behind it
+            raise RequestError("a line of the chunked body holds half a line end")
         if self._trailers:
             self._trailer(line)
         else:

@@ -42,10 +42,11 @@ class RequestHead:
         self.chunked = "transfer-encoding" in parser.headers
         self.length = int(parser.headers.get("content-length", 0))
         """Bytes of the body, where it is not chunked."""
-        self.waits = parser.headers.get("expect", "").lower() == "100-continue"
+        self.waits = parser.minor > 0 and parser.headers.get("expect", "").lower() == "100-continue"
         """Whether the client sends its body only when told to."""
-        self.large = self.chunked or self.length > SKIPPED_BYTES
-        """Whether the connection ends when it is answered before its body was read."""
+        self.large = self.chunked or self.length > SKIPPED_BYTES or self.waits
+        """Whether the connection ends when it is answered before its body was read: one that waits for leave
+        and gets none may leave its body out (RFC 9110, 10.1.1), and the next request is no body."""
         self.simple = self.keep_alive and self.minor == 1 and self.method != "HEAD"
         """Whether its answer is the usual one."""
 

@@ -81,8 +81,8 @@ class Http1:
         self._ending = True
         if self._body is not None:
             self._cut_off(400, "the body did not come whole")
-        elif not self._open:
-            self._connection.close()
+        else:
+            self._resume()
 
     def lost(self) -> None:
         """Keep nothing; who was let in must be seen going out."""
@@ -102,7 +102,8 @@ class Http1:
             return
         if self.idle_since_s is None:
             if now_s > self._since_s + _SLOW_S:
-                self._cut_off(408, "the request did not come whole in time")
+                refuse = self._refuse if self._body is None else self._cut_off
+                refuse(408, "the request did not come whole in time")
         elif now_s > self._since_s + _IDLE_S:
             self._connection.close()
 
@@ -137,7 +138,7 @@ class Http1:
         """Go on where an answer, or a client that did not read, had held it up."""
         if self._open or not self._connection.alive or self._connection.sending:
             return
-        if self._last:
+        if self._last and self._body is None:
             self._leave()
             return
         if self._paused:
@@ -151,7 +152,7 @@ class Http1:
     def _leave(self) -> None:
         """Close it: at once, unless the client may still be sending."""
         self._rest, self._take = b"", self._drop
-        if self._unread:
+        if self._unread or self._wanted:
             self._connection.linger()
         else:
             self._connection.close()
@@ -219,7 +220,7 @@ class Http1:
                 return False
             respond = self._door.open(head, self._reply)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            self._failed(error)
+            self._failed(error, self._reply)
             return False
         if respond is not None:
             self._respond = respond
@@ -275,9 +276,9 @@ class Http1:
         try:
             self._answer(self._head, body, self._respond, self._start_ns)  # type: ignore[arg-type]  # a body has a head
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            self._failed(error)
+            self._failed(error, self._respond)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, respond: Respond) -> None:
         journal("request_failed", error=repr(error))
         if self._open:
-            self._respond(500, [("content-type", "application/json")], b'{"error":"internal error"}')
+            respond(500, [("content-type", "application/json")], b'{"error":"internal error"}')

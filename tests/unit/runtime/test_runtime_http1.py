@@ -392,3 +392,76 @@ def test_a_header_cannot_be_split() -> None:
     client.wire.respond(200, [("x-echo", "a\r\nset-cookie: b")], b"")
 
     assert b"x-echo: a  set-cookie: b\r\n" in client.line.out
+
+
+def test_a_body_under_way_is_not_cut_off_by_what_went_out_before_it() -> None:
+    client = Client()
+    whole = in_chunks("/a", b"x" * 500)
+    client.sends(post("/a", b"1") + whole[:-100])
+    client.wire.sent()  # the client has taken the first answer only now
+    assert not client.line.lingers
+
+    client.sends(whole[-100:])
+    assert client.answers([b"POST"] * 2)[1] == (200, b"POST /a  " + b"x" * 500)
+
+
+def test_a_client_that_sends_no_more_gets_what_it_asked_for_before() -> None:
+    client = Client()
+    client.sends(post("/wait", b"1") + post("/a", b"2"))
+    client.app.waiting[0]()
+    client.wire.ended()  # before the loop comes to what waits
+    client.line.loop.turn()
+
+    assert [body for _, body in client.answers([b"POST"] * 2)] == [b"POST /wait  1", b"POST /a  2"]
+    assert client.line.closed
+
+
+def test_a_last_request_is_heard_to_its_end_where_nobody_wants_its_body() -> None:
+    client = Client()
+    client.sends(post("/nowhere", b"body", "connection: close")[:-4])
+
+    assert client.line.out.startswith(b"HTTP/1.1 404")
+    assert client.line.lingers
+
+
+def test_no_next_request_is_taken_for_the_body_of_one_that_got_no_leave() -> None:
+    client = Client()
+    client.sends(b"POST /nowhere HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n")
+
+    assert b"connection: close" in client.line.out
+    assert client.line.lingers
+
+
+def test_a_chunk_of_two_readings_is_refused() -> None:
+    for line in (b"3;a\nb\r\n", b"3;a\rb\r\n"):
+        with pytest.raises(RequestError):
+            Chunks(100).feed(line + b"abc\r\n0\r\n\r\n")
+
+
+class Doorkeeper(Echo):
+    """Wants to see every answer; `/broken` is what it stumbles over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, int]] = []
+
+    def open(self, head: Head, respond: Respond) -> Respond | None:
+        if head.path == "/broken":
+            raise ZeroDivisionError
+
+        def reply(status: int, headers: Headers, body: bytes) -> None:
+            self.seen.append((head.path, status))
+            respond(status, headers, body)
+
+        return reply
+
+
+@pytest.mark.parametrize(("then", "status"), [(b"POST /b HT", b"408"), (post("/broken", b""), b"500")])
+def test_the_next_requests_failure_is_not_told_of_the_one_before(then: bytes, status: bytes) -> None:
+    client, door = Client(), Doorkeeper()
+    client.wire = Http1(door, door, client.line)  # type: ignore[arg-type]  # what it needs of a connection
+    client.sends(post("/a", b"1"), then)
+    client.wire.overdue(131.0)
+
+    assert b"HTTP/1.1 " + status in client.line.out
+    assert door.seen == [("/a", 200)]
