@@ -4,8 +4,20 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from pydantic import ValidationError
+
 from modelway.bundle.policy import ServingPolicy
-from modelway.contract import Candidate, CostMatrix, DataContract, Frozen, Gates, LabelRule, Slice, Slo
+from modelway.contract import (
+    Candidate,
+    CostMatrix,
+    DataContract,
+    Frozen,
+    Gates,
+    LabelRule,
+    Slice,
+    Slo,
+    finding,
+)
 from modelway.errors import ConfigError, UnknownUseCaseError
 from modelway.features.definitions import FeatureSet
 
@@ -88,7 +100,8 @@ def load_use_case(name: str) -> UseCase:
 
     Raises:
         UnknownUseCaseError: None is installed under `name`.
-        ConfigError: The entry point does not lead to an object that satisfies `UseCase`.
+        ConfigError: The entry point does not lead to an object that satisfies `UseCase`, or something in it
+            is misspelt.
     """
     point = _points().get(name)
     if point is None:
@@ -97,7 +110,14 @@ def load_use_case(name: str) -> UseCase:
             expected=f"one of {', '.join(use_case_names()) or '(none installed)'}",
             remedy=f"`modelway usecase new {name}` writes a template for a new one",
         )
-    use_case = point.load()
+    try:
+        use_case = point.load()
+    except ValidationError as error:
+        raise ConfigError(
+            f"use case {name} does not load: {'; '.join(finding(e, error.title) for e in error.errors())}",
+            expected=f"what {error.title} takes",
+            remedy=f"correct {point.module}",
+        ) from error
     if not isinstance(use_case, UseCase):
         raise ConfigError(
             f"entry point {point.value!r} is no use case",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from modelway.contract import Frozen
+from modelway.errors import ConfigError
 
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
@@ -82,6 +83,16 @@ class TrainingPolicy(Frozen):
 
 
 def training_policy(use_case: "UseCase") -> TrainingPolicy:
-    """The use case's attribute `training`, or the defaults."""
-    policy: TrainingPolicy = getattr(use_case, "training", TrainingPolicy())
+    """The use case's attribute `training`, or the defaults.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    policy = getattr(use_case, "training", TrainingPolicy())
+    if not isinstance(policy, TrainingPolicy):
+        raise ConfigError(
+            f"training of use case {use_case.name} is a {type(policy).__name__}",
+            expected="a TrainingPolicy",
+            remedy="see docs/how-to/tune-and-choose.md",
+        )
     return policy
