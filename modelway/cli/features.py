@@ -92,9 +92,7 @@ def materialise(
     """Bring the online store to what was published by a day. Newest wins."""
     chosen, history = _history(use_case, snapshot, store, as_of)
     features = _features(online)
-    if restart:
-        features.clear(chosen)
-    count = features.materialise(chosen, history, as_of=_utc(as_of))
+    count = features.materialise(chosen, history, as_of=_utc(as_of), restart=restart)
     line = {
         "use_case": use_case,
         "entities": count,

@@ -64,12 +64,14 @@ class FeatureStore:
             dropped = [view for view in feast.list_feature_views() if view.name not in kept]
             feast.apply([*definitions(folder), *dropped], objects_to_delete=dropped, partial=not dropped)
 
-    def materialise(self, use_case: UseCase, history: pl.LazyFrame, *, as_of: datetime) -> int:
+    def materialise(
+        self, use_case: UseCase, history: pl.LazyFrame, *, as_of: datetime, restart: bool = False
+    ) -> int:
         """Bring the online store to what was published by `as_of`.
 
         Also leaves every published row as the offline source below the repository. An `as_of` before
         that of an earlier call changes nothing online: newest wins. To replay from an earlier day,
-        call `clear` first.
+        say `restart`: online values are forgotten once it is sure that there are others.
 
         Returns:
             How many (view, entity) pairs have a published row.
@@ -84,6 +86,8 @@ class FeatureStore:
             view: _published(view, recent_enough(view, history, as_of), as_of)
             for view in online_views(use_case)
         }
+        if restart:
+            self.clear(use_case)
         self.apply(use_case)
         with feast_errors(f"materialising the features of {use_case.name}"):
             for view, rows in published.items():

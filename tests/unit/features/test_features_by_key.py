@@ -1,5 +1,6 @@
 """What the bundle says of online features, and what cannot be asked by key."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 from modelway.bundle.online import OnlineView
 from modelway.bundle.policy import ByKey, ServingPolicy
 from modelway.contract import Column, DataContract
-from modelway.errors import ConfigError, ContractError
+from modelway.errors import ConfigError, ContractError, EmptyWindowError
 from modelway.features.by_key import SUBJECT, described, online_views, recent_enough, subject_view
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
+from modelway.features.store import FeatureStore
 from modelway.features.values import view_rows
 from modelway.usecase import load_use_case
 
@@ -143,3 +145,19 @@ def test_a_history_without_what_a_view_reads_is_named_with_the_view() -> None:
 
     with pytest.raises(ContractError, match="view moods cannot be computed from this history"):
         view_rows(broken, pl.LazyFrame({"state": ["NY"], "event_time": [JAN], "known_at": [JAN]}))
+
+
+@pytest.mark.parametrize("as_of", [JAN - timedelta(days=1), JAN + timedelta(days=1)])
+def test_a_restart_forgets_nothing_until_there_is_something_to_write(tmp_path, monkeypatch, as_of) -> None:
+    """A mistyped day, or a view that cannot be computed, is not to empty the store under a server."""
+    done: list[str] = []
+    monkeypatch.setattr(FeatureStore, "clear", lambda *_: done.append("clear"))
+    monkeypatch.setattr(FeatureStore, "apply", lambda *_: done.append("apply"))
+    monkeypatch.setattr(FeatureStore, "_write", lambda *_, **__: done.append("write"))
+    history = pl.LazyFrame({"state": ["NY"], "event_time": [JAN], "known_at": [JAN], "mood": [1.0]})
+    (tmp_path / "shop_2" / "offline").mkdir(parents=True)
+
+    with nullcontext() if as_of > JAN else pytest.raises(EmptyWindowError):
+        FeatureStore(tmp_path).materialise(use_case(view()), history, as_of=as_of, restart=True)
+
+    assert done == (["clear", "apply", "write"] if as_of > JAN else [])
