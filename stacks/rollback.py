@@ -1,7 +1,8 @@
 """Back to the version that served before: its traffic first, then the books, in one command."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from modelway.contract import Frozen, Outcome
 from modelway.errors import InputError, IntegrityError, TransitionError
@@ -13,6 +14,9 @@ from serving.rollout.switching import Switched, switch, weights_of
 from serving.rollout.target import Revision, RevisionId
 from stacks.active import local_gateway, registry, serves_on_a_cluster, serving_target
 from stacks.standby import keep_warm, revision_in, standby, superfluous
+
+if TYPE_CHECKING:
+    from serving.rollout.kserve import KServeTarget
 
 
 class BackPlan(Frozen):
@@ -56,7 +60,7 @@ def foresee(name: str) -> BackPlan:
     routing = target.routing() if target.running else None
     if not isinstance(target, LocalTarget):
         return BackPlan(books=books, revision=revision, traffic=weights_of(routing), warm=False)
-    _require_own(name, weights_of(routing))
+    _require_own(name, weights_of(routing) or _meant(target))
     kept = standby(models, name, after=1)
     status = target.status()
     found = status.revisions.get(revision.id) if status else None
@@ -84,19 +88,22 @@ def go_back(name: str, *, who: str, why: str) -> WentBack:
     Raises:
         InputError: No reason is given.
         NotFoundError: Nobody registered that model, or the bundle to go back to is gone.
-        TransitionError: No version served before, a rollout is under way, or another model has the traffic.
+        TransitionError: No version served before, a rollout is under way, another model has the traffic, or
+            somebody else decided meanwhile: that is never undone by mistake.
         IntegrityError: What would come back, or the log, is not what it was.
         NotReadyError: Its replicas did not become ready; traffic stayed where it was.
     """
     if not (who.strip() and why.strip()):
         raise InputError("a rollback without a reason", expected="who and why", remedy='say --why "…"')
-    target = serving_target(name)
+    target, left = serving_target(name), registry().champion(name)
     with _alone(target, name):
         plan = foresee(name)
+        _require_undecided(plan.books, left)
         require_whole(plan.books)
         switched = _moved(target, plan)
         facts = {} if switched is None else {"traffic": switched.model_dump(mode="json")}
-        version = registry().rollback(name, who=who, why=why, evidence=facts)
+        back = plan.books.back.version
+        version = registry().rollback(name, who=who, why=why, evidence=facts, to=back)
         keep_warm(registry(), target, name)
     return WentBack(version=version, switched=switched)
 
@@ -113,6 +120,16 @@ def require_whole(books: RollbackPlan) -> None:
             expected="bundle, evaluation and log as they were registered",
             remedy=f"restore what was altered; `modelway serve {books.back.reference}` moves traffic at your "
             "own risk, if its bundle verifies",
+        )
+
+
+def _require_undecided(books: RollbackPlan, left: ModelVersion | None) -> None:
+    """Refuse where somebody else went back, or promoted, while this call waited its turn."""
+    if left is None or left.version != books.now.version:
+        raise TransitionError(
+            f"{books.now.reference} is in production since a moment ago",
+            expected=f"{left.reference if left else 'the version'} that was to be left",
+            remedy=f"look again with `modelway rollout back {books.now.name} --dry-run`",
         )
 
 
@@ -133,12 +150,14 @@ def _let_go(
     return tuple(sorted({*superfluous(target, name, kept), *leaving}))
 
 
+def _meant(target: LocalTarget) -> Collection[RevisionId]:
+    """Who shall have traffic, where a gateway that runs cannot say who has."""
+    return target.deployed() - target.idle() if target.running else ()
+
+
 @contextmanager
-def _alone(target: object, name: str) -> Iterator[None]:
+def _alone(target: "LocalTarget | KServeTarget", name: str) -> Iterator[None]:
     """No rollout of the service begins meanwhile."""
-    if not isinstance(target, LocalTarget):
-        yield
-        return
     holder = Holder(Records(target.root).driver_lock(name))
     if not holder.take():
         raise _under_way(name, "another process moves its traffic")
@@ -148,8 +167,8 @@ def _alone(target: object, name: str) -> Iterator[None]:
         holder.release()
 
 
-def _require_idle(target: object, name: str) -> None:
-    record = Records(target.root).read(name) if isinstance(target, LocalTarget) else None
+def _require_idle(target: "LocalTarget | KServeTarget", name: str) -> None:
+    record = Records(target.root).read(name)
     if record is not None and not record.state.finished:
         raise _under_way(name, f"rollout {record.plan.id} stands at {record.state.phase.value}")
 
@@ -162,8 +181,8 @@ def _under_way(name: str, found: str) -> TransitionError:
     )
 
 
-def _require_own(name: str, traffic: Mapping[RevisionId, int]) -> None:
-    others = sorted(each for each in traffic if each.rpartition("-")[0] != name)
+def _require_own(name: str, holders: Collection[RevisionId]) -> None:
+    others = sorted(each for each in holders if each.rpartition("-")[0] != name)
     if others:
         raise TransitionError(
             f"{', '.join(others)} has the traffic of this gateway, no version of {name}",

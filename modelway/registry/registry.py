@@ -213,9 +213,9 @@ class Registry:
         return self._version(self._books.decide(ledger, decision), version)
 
     def rollback(
-        self, name: str, *, who: str, why: str, evidence: Mapping[str, Any] | None = None
+        self, name: str, *, who: str, why: str, to: int = 0, evidence: Mapping[str, Any] | None = None
     ) -> ModelVersion:
-        """Put the version that served before the present one back into production.
+        """Put the version that served before the present one back into production; `to`, if given, is it.
 
         Raises:
             NotFoundError: There is no such model.
@@ -223,7 +223,7 @@ class Registry:
             BundleRejectedError: That version's bundle does not verify.
         """
         ledger = self._books.known(name)
-        target = ledger.shelf.predecessor or 0
+        target = to or ledger.shelf.predecessor or 0
         ledger.shelf.after(Move.ROLLED_BACK, target)
         self._vault.open(ledger.records[target].digest)
         facts = {**(evidence or {}), "from": ledger.champion}

@@ -75,6 +75,18 @@ def test_a_rollback_returns_to_the_version_before_and_the_next_one_goes_further_
         registry.rollback_plan("credit")
 
 
+def test_a_rollback_to_a_version_that_is_not_the_one_before_is_refused(workshop):
+    """Somebody went back already: whoever meant the same does not go back twice."""
+    for seed in (1, 2, 3):
+        workshop.promoted("credit", seed=seed)
+    workshop.registry.rollback("credit", who="ada", why="complaints", to=2)
+
+    with pytest.raises(TransitionError, match="cannot roll back to version 2"):
+        workshop.registry.rollback("credit", who="bob", why="complaints", to=2)
+
+    assert workshop.registry.champion("credit").version == 2
+
+
 def test_a_rollback_before_any_promotion_says_so(workshop):
     workshop.register("credit", seed=1)
 
