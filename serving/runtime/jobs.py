@@ -20,6 +20,7 @@ _SWEEP_EVERY_S = 10.0
 _BUSY = frozenset({429, 503})
 """The server had no room for it just now: a job waits, where a client would have to."""
 _BUSY_PAUSE_S = 0.5
+_JSON: Headers = [("content-type", "application/json")]
 
 
 class JobHead:
@@ -87,10 +88,10 @@ class JobRunner:
         try:
             status, headers, body = self._answer(job)
         except Empty:
-            status, headers, body = 500, [], b'{"error":"the job was not answered in time"}'
+            status, headers, body = 500, _JSON, b'{"error":"the job was not answered in time"}'
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
             journal("job_failed", id=job.id, error=repr(error))
-            status, headers, body = 500, [], b'{"error":"internal error"}'
+            status, headers, body = 500, _JSON, b'{"error":"internal error"}'
         try:
             if status in _BUSY:
                 self._store.put_back(job.id)

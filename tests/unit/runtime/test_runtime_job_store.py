@@ -11,6 +11,7 @@ import pytest
 
 from modelway.errors import StorageError
 from serving.runtime.job_store import MAX_RUNS, JobStore, OtherRequestError, QueueFullError
+from serving.runtime.jobs import JobRunner
 from serving.runtime.settings import Jobs
 
 DIES_WHILE_IT_RUNS = """
@@ -155,3 +156,20 @@ def test_a_place_where_nothing_can_be_kept_is_refused_at_the_start(tmp_path: Pat
 
     with pytest.raises(StorageError, match="jobs"):
         JobStore(Jobs(file=tmp_path / "file" / "jobs.db"))
+
+
+def test_a_job_that_breaks_says_so_in_json(settings: Jobs) -> None:
+    def breaks(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    store = JobStore(settings)
+    job_id, runner = store.submit("/a", {}, b"1", None), JobRunner(store, lambda _path: breaks)
+    runner.start()
+    while (outcome := store.outcome(job_id)) is not None and outcome.status is None:
+        time.sleep(0.01)
+    runner.close()
+    store.close()
+
+    assert outcome is not None
+    assert (outcome.state, outcome.status, outcome.body) == ("failed", 500, b'{"error":"internal error"}')
+    assert outcome.headers == [("content-type", "application/json")], "a job's document shows only JSON"
