@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from modelway.contract import Frozen
 from modelway.errors import ConfigError
@@ -25,7 +25,7 @@ class Validation(Frozen):
     """1: the newest share alone, nothing purged. More: that many blocks, purged, and their mean counts."""
     share: float = Field(default=0.25, gt=0, lt=1)
     """Newest share of the train rows that is validated on, all blocks together."""
-    embargo_days: float = Field(default=0.0, ge=0)
+    embargo_days: FiniteFloat = Field(default=0.0, ge=0)
     """How long after a block's last label rows are left out too, where later rows are learnt from."""
     later_rows: bool = False
     """Learn from rows after a block as well, and validate on all rows: purged k-fold."""
@@ -55,7 +55,7 @@ class Preference(Frozen):
     """Arithmetic operations and comparisons for one row, most."""
     max_bytes: int | None = Field(default=None, ge=1)
     """Of the graph, most."""
-    halving_worth: Mapping[Cost, float] = Field(default_factory=dict)
+    halving_worth: Mapping[Cost, FiniteFloat] = Field(default_factory=dict)
     """How many standard errors of PR-AUC it is worth to halve a cost; empty: the plainest within one wins."""
 
     @model_validator(mode="after")
@@ -63,11 +63,6 @@ class Preference(Frozen):
         if any(worth < 0 for worth in self.halving_worth.values()):
             raise ValueError("halving_worth is 0 or more: nobody pays for a dearer model")
         return self
-
-    @property
-    def is_quality_alone(self) -> bool:
-        """No limit and no weight."""
-        return self == Preference()
 
 
 class TrainingPolicy(Frozen):

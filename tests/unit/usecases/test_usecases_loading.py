@@ -1,13 +1,15 @@
 """A use case as its author first writes it: with a misspelt key."""
 
+import math
 import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from pydantic import ValidationError
 
 from modelway import usecase
 from modelway.errors import ConfigError
-from modelway.training.policy import training_policy
+from modelway.training.policy import Preference, Validation, training_policy
 
 
 @pytest.fixture
@@ -33,6 +35,14 @@ def test_a_misspelt_key_is_named_with_the_use_case(written):
         usecase.load_use_case("odd")
 
     assert "odd_use_case" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_what_is_no_number_decides_nothing(odd):
+    with pytest.raises(ValidationError, match="finite"):
+        Preference(halving_worth={"operations": odd})
+    with pytest.raises(ValidationError, match="finite"):
+        Validation(folds=2, embargo_days=odd)
 
 
 def test_a_policy_in_the_wrong_type_is_named():
