@@ -19,7 +19,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_BYTES = 9
 LARGEST_WINDOW = 2**31 - 1
 LARGEST_FRAME = 2**24 - 1
-DEFAULT_WINDOW, DEFAULT_FRAME = 65_535, 16_384
+DEFAULT_WINDOW, DEFAULT_FRAME, DEFAULT_TABLE = 65_535, 16_384, 4096
 
 read_head = Struct(">HBBBL").unpack_from
 """Length (its high 16 bits, its low 8), type, flags, stream."""

@@ -176,7 +176,9 @@ class Framing(ABC):
         self.out.send(frames.frame(frames.SETTINGS, ACK, 0))
 
     def _set(self, key: int, value: int) -> None:
-        """One setting of the client's. Its header table is of no interest: we put nothing into it."""
+        """One setting of the client's."""
+        if key == frames.HEADER_TABLE_SIZE and value < frames.DEFAULT_TABLE:
+            self.out.empty_table()
         if key == frames.ENABLE_PUSH and value > 1:
             raise ConnectionFault(PROTOCOL_ERROR, f"ENABLE_PUSH {value}")
         if key == frames.INITIAL_WINDOW_SIZE:

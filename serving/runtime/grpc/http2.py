@@ -78,7 +78,7 @@ class Http2(Framing):
     def ended(self) -> None:
         """The client sends no more: what it has asked for is answered, what waits for its windows is not."""
         self.draining = self._leaving = True
-        for stream in [one for one in self._streams.values() if one.waiting or not one.ended]:
+        for stream in [one for one in list(self._streams.values()) if one.waiting or not one.ended]:
             self._give_up(stream)
             self._streams.pop(stream.number, None)
         self._settle()
@@ -125,7 +125,7 @@ class Http2(Framing):
         """Tell who watches, and leave streams whose client has stopped half way."""
         for watcher in self._watchers():
             watcher.look()
-        for stream in [one for one in self._streams.values() if not one.ended]:
+        for stream in [one for one in list(self._streams.values()) if not one.ended]:
             stream.still_s += 1
             if stream.still_s > _SLOW_S:
                 self._give_up(stream)

@@ -12,6 +12,8 @@ from serving.runtime.grpc.streams import Stream
 _HEADERS_OPEN = bytes((HEADERS, END_HEADERS))
 _HEADERS_LAST = bytes((HEADERS, END_HEADERS | END_STREAM))
 _DATA_OPEN = b"\0\0"
+_EMPTY_TABLE = b"\x20"
+"""Says at the beginning of a block that the table holds nothing (RFC 7541, 6.3)."""
 
 
 class Done(Protocol):
@@ -45,6 +47,7 @@ class Outflow:
         self._window = self.first_window = frames.DEFAULT_WINDOW
         self._largest = frames.DEFAULT_FRAME
         self._waiting: deque[_Piece] = deque()
+        self._table_said = b""
 
     def send(self, data: bytes) -> None:
         """Whole frames that no window holds back."""
@@ -61,15 +64,19 @@ class Outflow:
             after: Block of the fields that end the stream; empty where more is to come.
         """
         size, number = len(data), stream.number.to_bytes(4, "big")
-        opened = b"".join((len(head).to_bytes(3, "big"), _HEADERS_OPEN, number, head)) if head else b""
         with self._lock:
             if stream.closed:
                 self._done(stream, sent=False)
                 return
+            if self._table_said and head:
+                head = self._after_table(head)
+            opened = b"".join((len(head).to_bytes(3, "big"), _HEADERS_OPEN, number, head)) if head else b""
             fits = size <= self._window and size <= stream.window and size <= self._largest
             if fits and not stream.waiting:
                 self._window -= size
                 stream.window -= size
+                if self._table_said and after:
+                    after = self._after_table(after)
                 last = (
                     b"".join((len(after).to_bytes(3, "big"), _HEADERS_LAST, number, after)) if after else b""
                 )
@@ -85,14 +92,16 @@ class Outflow:
 
     def only(self, stream: Stream, fields: bytes, *, head: bytes = b"", behind: bytes = b"") -> None:
         """Fields that end a stream, head and end in one without `head`; and frames behind them."""
-        opened = frames.frame(HEADERS, END_HEADERS, stream.number, head) if head else b""
         with self._lock:
             if stream.closed:
                 self._done(stream, sent=False)
                 return
             if stream.waiting:
                 return  # it has its answer
-            self._send(opened + _ending(stream, fields) + behind)
+            if head:
+                head = frames.frame(HEADERS, END_HEADERS, stream.number, self._after_table(head))
+            fields = self._after_table(fields)
+            self._send(head + _ending(stream, fields) + behind)
             self._close(stream)
 
     def drop(self, stream: Stream) -> bool:
@@ -123,6 +132,16 @@ class Outflow:
     def set_frame(self, size: int) -> None:
         """The largest frame that the client takes."""
         self._largest = size
+
+    def empty_table(self) -> None:
+        """The client keeps less of our fields than it need: it must hear that we put none into its table."""
+        with self._lock:
+            self._table_said = _EMPTY_TABLE
+
+    def _after_table(self, block: bytes) -> bytes:
+        """A block that goes out now; the first one since the client's setting says what there is to say."""
+        said, self._table_said = self._table_said, b""
+        return said + block
 
     def set_window(self, size: int, streams: Iterable[Stream]) -> None:
         """The client's first window of a stream; it changes those of open streams too (RFC 9113, 6.9.2)."""
@@ -157,7 +176,7 @@ class Outflow:
             piece.at += size
         stream.waiting -= 1
         if piece.after:
-            self._send(_ending(stream, piece.after))
+            self._send(_ending(stream, self._after_table(piece.after)))
             self._close(stream)
         return True
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from random import Random
 from time import monotonic
 
 import h2.events
 import pytest
+from h2.settings import SettingCodes
 from hpack import Decoder, Encoder, HPACKError
 from http2_talking import (
     HEAD,
@@ -27,10 +29,12 @@ from hypothesis import strategies as st
 
 from serving.runtime.grpc import frames
 from serving.runtime.grpc.fields import FieldReader, Fields, field
+from serving.runtime.grpc.heads import RequestHead
 from serving.runtime.grpc.http2 import MAX_STREAMS
 from serving.runtime.grpc.inflow import Inflow
 from serving.runtime.grpc.packing import packed
 from serving.runtime.grpc.patience import LIMIT
+from serving.runtime.grpc.streams import Stream
 
 F = frames
 
@@ -535,3 +539,48 @@ def test_the_same_fields_are_understood_once() -> None:
         reader.read(encoder.encode(HEAD))
 
     assert len(understood) == 2  # the first block fills the table, the second is the same ever after
+
+
+def test_a_client_that_keeps_no_fields_hears_that_there_are_none() -> None:
+    server, link, _ = connected()
+    client = Client(server, link)
+    for number, size in ((1, 0), (3, 100), (5, 4096), (7, 0)):
+        client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
+        client.talk()
+        client.ask(number, packed(b"one"))
+        assert client.trailers(number) == {b"grpc-status": b"0"}
+
+
+def test_a_client_that_keeps_no_fields_hears_it_with_what_goes_out_next() -> None:
+    server, link, _ = connected()
+    client = Client(server, link)
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 4})
+    client.ask(1, packed(b"more than four"))
+    client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 0})
+    client.ask(3, b"", [(name, value) for name, value in HEAD if name != b"te"])  # refused
+    while client.body(1) != packed(b"more than four"):
+        client.acknowledge(1)
+
+    assert client.trailers(1) == {b"grpc-status": b"0"}
+
+
+def test_streams_may_end_while_the_loop_looks_at_them() -> None:
+    server, *_ = connected()
+    server.received(greeting())
+
+    class Ending(Stream):
+        __slots__ = ()
+
+        @property
+        def ended(self) -> bool:
+            """A moment in which another thread answers."""
+            server._streams.pop(99, None)
+            return True
+
+        @ended.setter
+        def ended(self, _ended: bool) -> None: ...
+
+    for look in (partial(server.overdue, monotonic()), server.ended):
+        server._streams |= {n: Ending(server, n, RequestHead([]), 0, 0) for n in (97, 99)}
+        look()
+        assert 99 not in server._streams
