@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelway.contract import Frozen
 
-LIBRARIES = ("numpy", "polars", "scikit-learn", "torch", "lightgbm", "xgboost-cpu", "optuna", "onnx")
+LIBRARIES = ("numpy", "scipy", "polars", "scikit-learn", "torch", "lightgbm", "xgboost-cpu", "optuna", "onnx")
 """Those that can change a model's bytes."""
 CHECKOUT = Path(__file__).parents[2]
 GIT_LIMIT_S = 10

@@ -45,4 +45,4 @@ def test_outside_a_checkout_the_commit_is_unknown_and_said_to_be(tmp_path):
     assert environment.git_commit is None
     assert environment.lock_sha256 is None
     assert environment.tags()["modelway.git_commit"] == "unknown"
-    assert "scikit-learn" in environment.libraries
+    assert {"scikit-learn", "scipy"} <= set(environment.libraries), "scipy fits the logistic regression"
