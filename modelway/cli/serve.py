@@ -101,9 +101,9 @@ def refuse_another(served: set[str], model: str) -> None:
 
 
 def _served(target: "LocalTarget") -> set[str]:
-    status = target.status() if target.running else None
-    weights = {} if status is None else status.weights or {}
-    return {_model_of(name) for name, weight in weights.items() if weight}
+    """Models whose requests the gateway answers or is about to: also one that cannot say so just now."""
+    meant = target.deployed() - target.idle() if target.running else ()
+    return {_model_of(name) for name in meant}
 
 
 def _model_of(revision_id: str) -> str:

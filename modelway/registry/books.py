@@ -68,7 +68,7 @@ class Books:
     def lost(self) -> Reason:
         """Whether the log holds every decision that MLflow shows, of all models. Changes nothing."""
         ids = self._store.ledger_ids()
-        found = [text for each in ids if (text := self._projection.lost(self._ledger(each, ids[each])))]
+        found = [text for each in ids if (text := self._seen(each, ids[each])[1])]
         outcome, message = Outcome.FAIL if found else Outcome.PASS, "; ".join(found)
         return Reason(metric="audit.shown", outcome=outcome, message=message or "all that was shown is there")
 
@@ -114,10 +114,8 @@ class Books:
 
     def _whole(self, name: str, ledger_id: str) -> Ledger:
         """The ledger, unless the log was removed, cut or put back: that is never `nothing decided`."""
-        ledger = self._ledger(name, ledger_id)
-        if self._projection.lost(ledger):
-            ledger = self._ledger(name, ledger_id)  # or somebody decided between the two looks
-        if lost := self._projection.lost(ledger):
+        ledger, lost = self._seen(name, ledger_id)
+        if lost:
             raise AuditBrokenError(
                 lost,
                 expected="the log that the decisions were written to",
@@ -125,6 +123,13 @@ class Books:
                 f"its tag {ENTRY_TAG} in MLflow, and promote anew",
             )
         return ledger
+
+    def _seen(self, name: str, ledger_id: str) -> tuple[Ledger, str]:
+        """The ledger, and what it lacks in words; read twice, for somebody may decide between two looks."""
+        ledger = self._ledger(name, ledger_id)
+        if self._projection.lost(ledger):
+            ledger = self._ledger(name, ledger_id)
+        return ledger, self._projection.lost(ledger)
 
     def _ledger(self, name: str, ledger_id: str) -> Ledger:
         subject = f"model:{name}#{ledger_id[:8]}"

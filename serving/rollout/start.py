@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError, TransitionError
 from serving.rollout.plan import Plan
-from serving.rollout.runner import Records
+from serving.rollout.runner import Record, Records
+from serving.rollout.state import Phase
 from serving.rollout.target import Revision
 
 
@@ -36,7 +37,8 @@ def revision_of(bundle: Bundle, *, verify_key: Path, version: int | None = None)
 def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: Any) -> Plan:
     """A plan from whatever is live now to `canary`, on the SLO in the canary's bundle.
 
-    An unfinished rollout to the same revision is carried on: its plan is returned.
+    An unfinished rollout to the same revision is carried on: its plan is returned. So is one that gave it
+    all traffic already: whoever asks again was killed before that was entered in the books.
 
     Args:
         target: Where the live revision runs.
@@ -47,13 +49,16 @@ def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: A
     Raises:
         NotRunningError: No gateway runs.
         ConfigError: The options or the SLO do not make a plan.
-        TransitionError: The canary is live already, or nobody has all traffic.
+        TransitionError: The canary is live already, another model is, or nobody has all traffic.
     """
     service = bundle.signature.model_name
     left = Records(target.root).read(service)
     if left is not None and not left.state.finished and left.plan.canary == canary:
         return left.plan
     stable = target.live()
+    if left is not None and stable.id == canary.id and _promoted(left, canary):
+        return left.plan
+    _require_own(service, stable)
     if stable.id == canary.id:
         raise TransitionError(
             f"{canary.id} has all traffic already",
@@ -62,6 +67,22 @@ def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: A
         )
     name = f"{canary.id}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
     return _plan(id=name, service=service, stable=stable, canary=canary, slo=bundle.slo, **options)
+
+
+def _promoted(left: Record, canary: Revision) -> bool:
+    won = left.state.phase is Phase.PROMOTED and left.state.canary == canary.id
+    return won and canary in left.plan.challengers
+
+
+def _require_own(service: str, stable: Revision) -> None:
+    """A rollout over another model's version would send that one's requests to this."""
+    if stable.id.rpartition("-")[0] != service:
+        raise TransitionError(
+            f"{stable.id} has all traffic, no version of {service}",
+            expected=f"a version of {service} behind the gateway",
+            remedy=f"`modelway serve {service} --instead` takes its traffic; or use a home of its own "
+            "(MODELWAY_HOME) for each model",
+        )
 
 
 def _plan(**fields: Any) -> Plan:

@@ -264,3 +264,18 @@ def test_a_log_that_is_gone_or_older_than_what_was_shown_is_never_taken_for_an_e
     workshop.audit.path.write_bytes(whole)
     assert workshop.registry.champion("credit").version == 2
     assert workshop.registry.verify_log().passed
+
+
+def test_a_decision_that_falls_between_the_looks_is_no_lost_log(workshop, monkeypatch):
+    workshop.promoted("credit", seed=1)
+    books, read = workshop.registry._books, workshop.registry._books._ledger
+
+    def read_before_somebody_decides(name, ledger_id):
+        ledger = read(name, ledger_id)
+        monkeypatch.undo()
+        workshop.register("credit", seed=2)
+        return ledger
+
+    monkeypatch.setattr(books, "_ledger", read_before_somebody_decides)
+
+    assert workshop.registry.verify_log().passed
