@@ -29,6 +29,7 @@ from serving.runtime.transport import Door
 from serving.runtime.workers import Supervisor, worker_command
 
 _IN_FLIGHT_WAIT_S = 10.0
+_LONGEST_DRAIN_S = 3600.0
 _SWITCH_INTERVAL_S = 0.0005
 """How long the log's thread may keep the interpreter from a request; Python's own 5 ms would show at p99."""
 
@@ -91,6 +92,12 @@ def _check(options: argparse.Namespace) -> None:
     if options.workers < 1:
         raise ConfigError(
             f"--workers {options.workers}", expected="1 or more processes", remedy="leave it out for one"
+        )
+    if not 0 <= options.drain_s <= _LONGEST_DRAIN_S:
+        raise ConfigError(
+            f"--drain-s {options.drain_s:g}",
+            expected=f"seconds, 0 to {_LONGEST_DRAIN_S:g}",
+            remedy="leave it out for half a second",
         )
     if options.workers > 1 and options.model_control:
         raise ConfigError(

@@ -17,6 +17,9 @@ from serving.runtime.v2 import ALL_OUTPUTS, V2Decoder
 HEADER_LENGTH = "inference-header-content-length"
 """Header of a request or an answer with tensors as bytes: how long the JSON before them is."""
 
+_MOST_DIGITS = 18
+"""Of a length that fits 64 bits; Python refuses to read some thousands."""
+
 
 def headers_of(revision: str, content_type: str = "application/json") -> Headers:
     """What every answer of a revision carries."""
@@ -113,7 +116,8 @@ def _header_bytes(head: Head, body: bytes) -> int | None:
         )
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit()) or int(given) > len(body):
+    readable = given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS
+    if not readable or int(given) > len(body):
         raise RequestError(
             f"Inference-Header-Content-Length must be the length of the JSON at the start of the body, "
             f"0 to {len(body)}, found {shown(given)}"

@@ -200,6 +200,7 @@ ROW, ROW_RAW = rows_of_bytes([[2.0, 8.0, 1.0]])
         pytest.param([ROW], ROW_RAW, "-1", "Inference-Header-Content-Length must be", id="negative-header"),
         pytest.param([ROW], ROW_RAW, "9999", "found '9999'", id="header-beyond-the-body"),
         pytest.param([ROW], ROW_RAW, "1e2", "found '1e2'", id="header-is-no-number"),
+        pytest.param([ROW], ROW_RAW, "9" * 5000, "found '9999", id="header-beyond-what-python-reads"),
         pytest.param([ROW], ROW_RAW, "7", "malformed JSON", id="header-too-short"),
         pytest.param([{**ROW, "parameters": {"binary_data_size": -4}}], b"", "", "found -4", id="negative"),
         pytest.param(

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from modelway.errors import ConfigError
+from serving.runtime.__main__ import parse
 from serving.runtime.http1.wire import Http1
 from serving.runtime.net.connection import Connection
 from serving.runtime.net.loop import Loop
@@ -156,3 +157,11 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(tmp_path: P
     )
     with pytest.raises(ConfigError, match="PEM"):
         server_context(Tls(certificate=certificate, key=locked))
+
+
+@pytest.mark.parametrize("given", ["-1", "nan", "inf"])
+def test_a_drain_that_cannot_be_waited_for_is_refused_before_there_is_anything_to_lose(given: str) -> None:
+    options = f"--bundle b --revision r --verify-key k --port 0 --drain-s {given}"
+
+    with pytest.raises(ConfigError, match="drain-s"):
+        parse(options.split())
