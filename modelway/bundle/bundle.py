@@ -2,7 +2,7 @@
 
 model.onnx       preprocessing, model and calibrator in one graph
 signature.json   names, order and meaning of the inputs; the threshold
-reference.parquet  encoded inputs, probability and label of the rows that drift is measured against
+reference.parquet  encoded inputs and probability of the rows that drift is measured against
 slo.yaml         what the service promises
 model_card.md    for people; model_card.html is the same as a page, where it was packed by a training
 lineage.json     data, code, seed, parameters
@@ -113,7 +113,7 @@ class Bundle:
 
     @property
     def reference(self) -> Path:
-        """Drift reference: one float32 column per input, `probability`, `label` where known."""
+        """Drift reference: one float32 column per input, and `probability`."""
         return self.path / REFERENCE_FILE
 
     @property
