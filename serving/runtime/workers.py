@@ -22,6 +22,7 @@ from serving.runtime.port import deafen
 
 _TICK_S, _POLL_S = 0.05, 1.0
 _PAUSE_S, _MAX_PAUSE_S, _STEADY_S = 0.5, 15.0, 60.0
+_MOST_DOUBLINGS = 10  # a float that is doubled a thousand times overflows
 _REPORT_WAIT_S = 1.0
 _GRACE_S = 45.0
 """From SIGTERM until a worker is killed: draining, what is under way, the log."""
@@ -149,7 +150,7 @@ class Supervisor:
     def _crashed(self, at: int, worker: Worker, code: int) -> None:
         steady = time.monotonic() - worker.started_s >= _STEADY_S
         self._failures[at] = 0 if steady else self._failures[at]
-        pause_s = min(_MAX_PAUSE_S, _PAUSE_S * 2.0 ** self._failures[at])
+        pause_s = min(_MAX_PAUSE_S, _PAUSE_S * 2.0 ** min(self._failures[at], _MOST_DOUBLINGS))
         self._failures[at] += 1
         self._restarts += 1
         worker.line.close()
