@@ -1,6 +1,7 @@
 """Takes connections from a listening socket, keeps count of them, and lets them finish."""
 
 import errno
+import select
 import socket
 import ssl
 from contextlib import suppress
@@ -67,7 +68,7 @@ class Listener:
             except BlockingIOError:
                 return False
             except OSError as error:
-                if error.errno in _NO_DESCRIPTOR:
+                if error.errno in _NO_DESCRIPTOR and self._somebody_waits():
                     self._make_room(error)
                 return False  # else the client went away before it was taken
             self._take(sock, address)
@@ -89,6 +90,14 @@ class Listener:
 
     def _gone(self, connection: Connection) -> None:
         self.connections.pop(connection, None)
+
+    def _somebody_waits(self) -> bool:
+        """Asked where descriptors ran out: the kernel says so before it looks whether anybody is there."""
+        if not hasattr(select, "poll"):
+            return True
+        waiting = select.poll()
+        waiting.register(self._sock, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _make_room(self, error: OSError) -> None:
         """Let the connection go that has been idle for longest: one that asks is worth more.

@@ -1,13 +1,13 @@
 """The loop and its connections on real sockets."""
 
+import os
 import resource
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import count, islice
 from pathlib import Path
 
 import h11
@@ -187,48 +187,54 @@ def test_plain_bytes_to_a_tls_port_end_that_connection_alone(start: Start, tmp_p
             assert answer(client) == b"fine"
 
 
-def limit_with_room_for(descriptors: int) -> int:
-    """The limit at which so many are free, whatever this process has opened before."""
-    taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
-    free = (number for number in count() if number not in taken)
-    return next(islice(free, descriptors, None))
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Whatever this process has opened before, it opens nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    fillers = [os.dup(0)]
+    while fillers[-1] <= highest:  # the gaps that closed files have left
+        fillers.append(os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+
+
+def taken_over(port: int) -> socket.socket:
+    """A connection that the server is known to have."""
+    client = connect(port)
+    client.sendall(request("/a", b"here"))
+    assert answer(client) == b"here"
+    return client
 
 
 def test_one_that_asks_gets_the_place_of_one_that_idles_when_descriptors_run_out(start: Start) -> None:
     _, _, port = start()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    clients: list[socket.socket] = []
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit_with_room_for(140), hard))
-        clients += [connect(port) for _ in range(120)]  # two descriptors each: more than there are
-        clients[-1].sendall(request("/a", b"room"))
-        assert answer(clients[-1]) == b"room"
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for client in clients:
-            client.close()
+    with taken_over(port) as idle, taken_over(port) as later, socket.socket() as asking:
+        asking.settimeout(WAIT_S)
+        with no_descriptor_left():
+            asking.connect(("127.0.0.1", port))
+            asking.sendall(request("/a", b"room"))
+            assert answer(asking) == b"room"
+        assert idle.recv(1) == b""
+        later.sendall(request("/a", b"still there"))
+        assert answer(later) == b"still there"
 
 
 def test_one_that_found_no_room_is_served_once_there_is_some(start: Start) -> None:
     _, _, port = start()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    busy: list[socket.socket] = []
-    try:
-        late = socket.socket()
+    with taken_over(port) as busy, socket.socket() as late:
+        busy.sendall(b"POST /a HTTP/1.1\r\n")
         late.settimeout(WAIT_S)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit_with_room_for(140), hard))
-        with suppress(OSError):  # until this process has no descriptor left, and so the server has none
-            while True:
-                busy.append(connect(port))
-                busy[-1].sendall(b"POST /a HTTP/1.1\r\n")
-        late.connect(("127.0.0.1", port))
-        late.sendall(request("/a", b"in the end"))
-        for client in busy:
-            client.close()
-        assert answer(late) == b"in the end"
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        late.close()
+        with no_descriptor_left():
+            late.connect(("127.0.0.1", port))
+            late.sendall(request("/a", b"in the end"))
+            busy.close()
+            assert answer(late) == b"in the end"
 
 
 def test_without_epoll_it_serves_alike(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
