@@ -163,8 +163,14 @@ def _flavor(kind: str, component: ComponentSpec) -> Flavor:
 
 
 def _registered_flavor(kind: str, component: ComponentSpec) -> Flavor:
-    if component.flavor not in _known_flavors(kind):
+    try:
+        return _stored_flavor(kind, component)
+    except KeyError:
         _finish_the_store()
+        return _stored_flavor(kind, component)
+
+
+def _stored_flavor(kind: str, component: ComponentSpec) -> Flavor:
     model = client().get_flavor_by_name_and_type(component.flavor, StackComponentType(kind))
     return Flavor.from_model(model)
 

@@ -11,7 +11,7 @@ from serving.gateway.files import Holder
 from serving.rollout.local import LocalTarget
 from serving.rollout.runner import Records
 from serving.rollout.switching import Switched, switch, weights_of
-from serving.rollout.target import Revision, RevisionId
+from serving.rollout.target import Revision, RevisionId, service_of
 from stacks.active import local_gateway, registry, serves_on_a_cluster, serving_target
 from stacks.standby import keep_warm, revision_in, standby, superfluous
 
@@ -60,7 +60,7 @@ def foresee(name: str) -> BackPlan:
     routing = target.routing() if target.running else None
     if not isinstance(target, LocalTarget):
         return BackPlan(books=books, revision=revision, traffic=weights_of(routing), warm=False)
-    _require_own(name, weights_of(routing) or _meant(target))
+    _require_own(name, weights_of(routing) or target.meant())
     kept = standby(models, name, after=1)
     status = target.status()
     found = status.revisions.get(revision.id) if status else None
@@ -150,11 +150,6 @@ def _let_go(
     return tuple(sorted({*superfluous(target, name, kept), *leaving}))
 
 
-def _meant(target: LocalTarget) -> Collection[RevisionId]:
-    """Who shall have traffic, where a gateway that runs cannot say who has."""
-    return target.deployed() - target.idle() if target.running else ()
-
-
 @contextmanager
 def _alone(target: "LocalTarget | KServeTarget", name: str) -> Iterator[None]:
     """No rollout of the service begins meanwhile."""
@@ -182,7 +177,7 @@ def _under_way(name: str, found: str) -> TransitionError:
 
 
 def _require_own(name: str, holders: Collection[RevisionId]) -> None:
-    others = sorted(each for each in holders if each.rpartition("-")[0] != name)
+    others = sorted(each for each in holders if service_of(each) != name)
     if others:
         raise TransitionError(
             f"{', '.join(others)} has the traffic of this gateway, no version of {name}",

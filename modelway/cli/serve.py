@@ -49,7 +49,7 @@ def serve(
     else:
         chosen = revision(model, bundle)
         if not instead:
-            refuse_another(_served(target), _model_of(chosen.id))
+            refuse_another(*_served_and_wanted(target, chosen))
         _serve(target, chosen, replicas=replicas, port=port, detach=detach)
 
 
@@ -100,14 +100,10 @@ def refuse_another(served: set[str], model: str) -> None:
         )
 
 
-def _served(target: "LocalTarget") -> set[str]:
-    """Models whose requests the gateway answers or is about to: also one that cannot say so just now."""
-    meant = target.deployed() - target.idle() if target.running else ()
-    return {_model_of(name) for name in meant}
+def _served_and_wanted(target: "LocalTarget", chosen: "Revision") -> tuple[set[str], str]:
+    from serving.rollout.target import service_of  # noqa: PLC0415 - --help does without
 
-
-def _model_of(revision_id: str) -> str:
-    return revision_id.rpartition("-")[0]
+    return {service_of(name) for name in target.meant()}, service_of(chosen.id)
 
 
 def status_lines(target: "LocalTarget") -> list[dict[str, object]]:
@@ -132,9 +128,11 @@ def status_lines(target: "LocalTarget") -> list[dict[str, object]]:
 def _serve(
     target: "LocalTarget", chosen: "Revision", *, replicas: int, port: int | None, detach: bool
 ) -> None:
+    from serving.rollout.target import service_of  # noqa: PLC0415 - --help does without
+
     wanted = port if port is not None or target.running else DEFAULT_PORT
     url = target.serve(chosen, replicas=replicas, port=wanted)
-    name = _model_of(chosen.id)
+    name = service_of(chosen.id)
     print(
         f"{chosen.id} serves at {url}; inputs: {url}/v2/models/{name}; POST to {url}/v2/models/{name}/infer"
     )

@@ -138,6 +138,10 @@ class LocalTarget:
         busy = {name for name, weight in wish.weights.items() if weight} | {wish.mirror}
         return frozenset(wish.revisions) - busy
 
+    def meant(self) -> frozenset[RevisionId]:
+        """Who shall have requests, also while the gateway cannot say who has; nobody while none runs."""
+        return self.deployed() - self.idle() if self.running else frozenset()
+
     def rate_rps(self, over_s: float = 1.0) -> float | None:
         """Requests answered per second now, by all revisions; None while no gateway runs."""
         first = answered(self.status())

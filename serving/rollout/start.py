@@ -11,7 +11,7 @@ from modelway.errors import ConfigError, TransitionError
 from serving.rollout.plan import Plan
 from serving.rollout.runner import Record, Records
 from serving.rollout.state import Phase
-from serving.rollout.target import Revision
+from serving.rollout.target import Revision, service_of
 
 
 class Hosts(Protocol):
@@ -76,7 +76,7 @@ def _promoted(left: Record, canary: Revision) -> bool:
 
 def _require_own(service: str, stable: Revision) -> None:
     """A rollout over another model's version would send that one's requests to this."""
-    if stable.id.rpartition("-")[0] != service:
+    if service_of(stable.id) != service:
         raise TransitionError(
             f"{stable.id} has all traffic, no version of {service}",
             expected=f"a version of {service} behind the gateway",

@@ -23,6 +23,11 @@ class Revision(Frozen):
     """PEM file of the key that must have signed the bundle."""
 
 
+def service_of(revision: RevisionId) -> str:
+    """The model that a revision of ours is one of: its id is `<model>-<what tells it from others>`."""
+    return revision.rpartition("-")[0]
+
+
 class Readiness(Frozen):
     """How far a revision's replicas have come."""
 

@@ -15,7 +15,7 @@ from serving.runtime.exposition import Source
 from serving.runtime.journal import journal
 from serving.runtime.marks import Marks
 from serving.runtime.settings import AccessLog, Settings
-from serving.runtime.transport import Application, Head, Headers, Respond
+from serving.runtime.transport import INTERNAL_ERROR, Application, Head, Headers, Respond
 
 REQUEST_ID = "x-request-id"
 _MAX_ID_CHARS = 128
@@ -187,7 +187,7 @@ def _say(document: Document, reply: Respond) -> None:
         answer = document()
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
         journal("request_failed", error=repr(error))
-        answer = 500, [("content-type", "application/json")], b'{"error":"internal error"}'
+        answer = INTERNAL_ERROR
     reply(*answer)
 
 

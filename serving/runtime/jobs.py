@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from serving.runtime.job_store import Job, JobStore
 from serving.runtime.journal import journal
 from serving.runtime.served import Handler
-from serving.runtime.transport import Headers
+from serving.runtime.transport import INTERNAL_ERROR, Headers
 
 _POLL_S = 0.2
 _RUN_LIMIT_S = 300.0
@@ -91,7 +91,7 @@ class JobRunner:
             status, headers, body = 500, _JSON, b'{"error":"the job was not answered in time"}'
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
             journal("job_failed", id=job.id, error=repr(error))
-            status, headers, body = 500, _JSON, b'{"error":"internal error"}'
+            status, headers, body = INTERNAL_ERROR
         try:
             if status in _BUSY:
                 self._store.put_back(job.id)

@@ -5,6 +5,12 @@ from typing import Any, Protocol
 
 Headers = list[tuple[str, str]]
 Respond = Callable[[int, Headers, bytes], None]
+INTERNAL_ERROR: tuple[int, Headers, bytes] = (
+    500,
+    [("content-type", "application/json")],
+    b'{"error":"internal error"}',
+)
+"""What a client is told of a fault that nobody foresaw; the journal says more."""
 
 
 class FixedHeaders(Headers):

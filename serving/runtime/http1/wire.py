@@ -12,7 +12,14 @@ from serving.runtime.http1.head import MAX_HEAD_BYTES, RequestHead, parse_head
 from serving.runtime.journal import journal
 from serving.runtime.net.connection import Connection
 from serving.runtime.problems import RequestError
-from serving.runtime.transport import Application, Door, Headers, Respond, header_lines
+from serving.runtime.transport import (
+    INTERNAL_ERROR,
+    Application,
+    Door,
+    Headers,
+    Respond,
+    header_lines,
+)
 
 _IDLE_S = 2 * 3600.0
 """Longer than gateways keep a connection (Envoy: an hour), so that it is they who close it."""
@@ -281,4 +288,4 @@ class Http1:
     def _failed(self, error: Exception, respond: Respond) -> None:
         journal("request_failed", error=repr(error))
         if self._open:
-            respond(500, [("content-type", "application/json")], b'{"error":"internal error"}')
+            respond(*INTERNAL_ERROR)

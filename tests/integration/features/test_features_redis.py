@@ -12,6 +12,7 @@ import pytest
 from modelway.errors import StorageError
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
 from modelway.features.store import FeatureStore
+from serving.gateway.ports import free_port
 
 pytestmark = pytest.mark.apt("redis-server")
 
@@ -48,9 +49,7 @@ def table(rows):
 @pytest.fixture(scope="module")
 def address():
     """`host:port` of a Redis that keeps nothing on disk."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
