@@ -21,9 +21,11 @@ _ORIGIN = {
     "kind",
     "params",
     "seed",
+    "calibrator",
     "training_set_sha256",
     "training_rows",
     "window_months",
+    "replay",
 }
 """What the lineage says of the training itself; commit, lock file and libraries are its tools."""
 
@@ -35,7 +37,7 @@ class Identity(Frozen):
     """sha256 of what a caller sees: names, order and kinds of the inputs, key and label. A category's
     vocabulary is learnt and an unknown value is no error, so it is no part of it; nor is the threshold."""
     origin: str
-    """sha256 of data, kind, parameters and seed."""
+    """sha256 of data, kind, parameters, seed and the way of calibrating."""
 
 
 def identity_of(signature: Signature, lineage: Lineage) -> Identity:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelway.bundle.lineage import Lineage
+from modelway.bundle.lineage import Lineage, Replay
 from modelway.bundle.signature import Input, Signature
 from modelway.registry.semantic import Identity, identity_of, next_semantic, successor
 
@@ -60,6 +60,8 @@ def test_what_a_caller_must_follow_is_major(changed):
         {"params": {"depth": 5}},
         {"seed": 8},
         {"training_set_sha256": "t"},
+        {"calibrator": "isotonic"},
+        {"replay": Replay(until=datetime(2004, 1, 1, tzinfo=UTC), window_months=12, share=0.5, seed=7)},
     ],
     ids=str,
 )
