@@ -151,12 +151,16 @@ class _Filling:
     def _usable(
         self, view: OnlineView, at: int, entity: Value, known: Mapping[str, StoredRow], *, own: bool
     ) -> StoredRow | None:
-        """The row as of the request's moment, or what the policy says of there being none."""
+        """The row as of the request's moment, or what the policy says of there being none.
+
+        As in the join of training a row counts from the later of its clocks on, and for its time to live from
+        its event on. The store keeps no older row beside it: one that is not known yet is a missing one.
+        """
         if entity is None and not own:
             return None  # the subject has no such entity: missing, as in training
         row = known.get(entity) if isinstance(entity, str) else None
         moment_us = self._moments[at]
-        if row is None or row.event_us > moment_us:
+        if row is None or moment_us < max(row.event_us, row.known_us):
             self._without("missing", self._policy.missing if own else self._policy.entity_missing, view, at)
             return None
         if moment_us - row.event_us > view.ttl_s * _MICROSECONDS:

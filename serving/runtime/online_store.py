@@ -1,6 +1,8 @@
 """Reads the online store that `modelway features materialise` fills, in process and without Feast.
 
-The table `modelway_rows` (modelway/features/online.py) has one row an entity, its features as a JSON object.
+The table `modelway_rows` (modelway/features/online.py) has one row an entity: features as a JSON object, and
+both clocks. `materialise` writes only what was known by its day. But a stream pushes as it likes, and a
+request may be for a moment in the past: a store holds rows that a request must not see yet.
 """
 
 import os
@@ -18,8 +20,8 @@ from serving.runtime.problems import StoreError
 
 _BUSY_MS = 100
 """How long a read waits for a writer. In WAL mode it never does; a request is not worth more."""
-_ONE = "SELECT event_us, row FROM modelway_rows WHERE view = ? AND entity = ?"
-_MANY = """SELECT r.entity, r.event_us, r.row FROM json_each(?) AS asked
+_ONE = "SELECT event_us, known_us, row FROM modelway_rows WHERE view = ? AND entity = ?"
+_MANY = """SELECT r.entity, r.event_us, r.known_us, r.row FROM json_each(?) AS asked
     CROSS JOIN modelway_rows AS r ON r.view = ? AND r.entity = asked.value"""
 
 
@@ -27,7 +29,9 @@ class StoredRow(msgspec.Struct, gc=False):
     """One entity's features in one view."""
 
     event_us: int
-    """When they were true, microseconds since 1970 UTC."""
+    """When they were true, microseconds since 1970 UTC …"""
+    known_us: int
+    """… and when they became known, which may be later. A moment before either has not seen them."""
     values: Mapping[str, Value]
 
 
@@ -71,7 +75,7 @@ class OnlineStore:
         except sqlite3.Error as error:
             self._forget()
             raise StoreError(f"view {view.name} cannot be read: {error}") from error
-        return {entity: _stored(view, event_us, row) for entity, event_us, row in found}
+        return {entity: _stored(view, event_us, known_us, row) for entity, event_us, known_us, row in found}
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection to the file of that name: one that was replaced is opened again."""
@@ -102,12 +106,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _stored(view: OnlineView, event_us: int, row: str) -> StoredRow:
+def _stored(view: OnlineView, event_us: int, known_us: int, row: str) -> StoredRow:
     try:
         values = _decode(row)
     except msgspec.MsgspecError as error:
         raise StoreError(f"view {view.name} holds a row that is no JSON object: {error}") from error
-    return StoredRow(event_us, values)
+    return StoredRow(event_us, known_us, values)
 
 
 def whole(view: OnlineView, row: StoredRow) -> StoredRow:

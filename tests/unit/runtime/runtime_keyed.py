@@ -26,17 +26,25 @@ def store(path: Path) -> Path:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
-            "CREATE TABLE modelway_rows (view TEXT, entity TEXT, event_us INTEGER, row TEXT, "
-            "PRIMARY KEY (view, entity)) WITHOUT ROWID"
+            "CREATE TABLE modelway_rows (view TEXT, entity TEXT, event_us INTEGER, known_us INTEGER, "
+            "row TEXT, PRIMARY KEY (view, entity)) WITHOUT ROWID"
         )
     connection.close()
     return path
 
 
-def put(path: Path, view: OnlineView, entity: str, row: Row, event_us: int = NOW_US) -> None:
+def put(  # noqa: PLR0913, PLR0917 - a stored row has as many parts
+    path: Path,
+    view: OnlineView,
+    entity: str,
+    row: Row,
+    event_us: int = NOW_US,
+    known_us: int | None = None,
+) -> None:
+    """One row, known when it happened unless said otherwise."""
     with sqlite3.connect(path) as connection:
         connection.execute(
-            "INSERT OR REPLACE INTO modelway_rows VALUES (?, ?, ?, ?)",
-            (view.table, entity, event_us, json.dumps(row)),
+            "INSERT OR REPLACE INTO modelway_rows VALUES (?, ?, ?, ?, ?)",
+            (view.table, entity, event_us, event_us if known_us is None else known_us, json.dumps(row)),
         )
     connection.close()

@@ -4,10 +4,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from runtime_asking import INFER, PREDICT, Asked
@@ -15,6 +17,7 @@ from runtime_keyed import DAY_US, NOW_US, ONLINE, PALETTE, SUBJECT, put, store
 
 from modelway.bundle.policy import ByKey, Fallback, ServingPolicy
 from modelway.errors import ConfigError
+from modelway.features.join import TIME, as_of_join
 from serving.runtime.app import App
 from serving.runtime.model import Model
 from serving.runtime.online_store import OnlineStore
@@ -222,6 +225,49 @@ def test_a_value_from_after_the_rows_moment_is_not_used(app_of: Callable[..., Ap
 
     assert status == 404
     assert "subject" in document["error"]
+
+
+@pytest.mark.parametrize(("late_us", "status"), [(0, 200), (1, 404)])
+def test_a_value_that_became_known_after_the_rows_moment_is_not_used(
+    app_of: Callable[..., App], online: Path, late_us: int, status: int
+) -> None:
+    """True long before, but nobody could have said so: training would not have seen it either."""
+    put(online, PALETTE, "green", {"months": 4.0}, NOW_US - DAY_US // 2, known_us=NOW_US + late_us)
+
+    answer = asked(app_of(ByKey(entity_missing="reject")), INFER, keyed("p1"))
+
+    assert answer[0] == status
+    assert ("palette" in json.dumps(answer[2])) == (status == 404)
+
+
+def test_on_every_side_of_both_clocks_it_serves_what_the_join_of_training_gives(
+    app_of: Callable[..., App], online: Path
+) -> None:
+    near = (-DAY_US - 1, -DAY_US, -1, 0, 1)
+    moments = [(event, known) for event in near for known in near]
+    app = app_of(ByKey(entity_missing="reject", stale="reject"))
+    served = []
+    for event, known in moments:
+        put(online, PALETTE, "green", {"months": 4.0}, NOW_US + event, NOW_US + known)
+        served.append(asked(app, INFER, keyed("p1"))[0] == 200)
+
+    facts = pl.DataFrame({"at": [NOW_US] * len(moments), "row": range(len(moments))})
+    rows = pl.DataFrame(moments, schema=["event_time", "known_at"], orient="row") + NOW_US
+    told = rows.with_columns(row=facts["row"], months=4.0).with_columns(
+        pl.col("event_time", "known_at").cast(TIME)
+    )
+    asked_for = facts.with_columns(pl.col("at").cast(TIME)).lazy()
+    joined = as_of_join(asked_for, told.lazy(), keys=["row"], ttl=timedelta(days=1), at="at").collect()
+    assert served == joined["months"].is_not_null().to_list()
+    assert 0 < sum(served) < len(served)
+
+
+def test_the_time_to_live_runs_from_the_event_and_not_from_when_it_was_known(
+    app_of: Callable[..., App], online: Path
+) -> None:
+    put(online, PALETTE, "green", {"months": 4.0}, NOW_US - DAY_US - 1, known_us=NOW_US)
+
+    assert asked(app_of(), INFER, keyed("p1"))[0] == 409
 
 
 def test_default_scores_what_is_missing_or_stale_as_missing(app_of: Callable[..., App], online: Path) -> None:
