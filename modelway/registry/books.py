@@ -50,6 +50,11 @@ class Books:
         """
         return self._whole(name, self._ledger_id(name))
 
+    def seen_or_none(self, name: str) -> Ledger | None:
+        """As `seen`; None for a model that nobody registered."""
+        ledger_id = self._store.ledger_id(name)
+        return self._whole(name, ledger_id) if ledger_id else None
+
     def known_or_none(self, name: str) -> Ledger | None:
         """As `known`; None for a model that nobody registered."""
         ledger_id = self._store.ledger_id(name)

@@ -139,8 +139,8 @@ class Registry:
         return "champion" if self.champion(name) else "challenger"
 
     def fallbacks(self, name: str) -> tuple[ModelVersion, ...]:
-        """The versions that one rollback after another would return to, the next one first."""
-        ledger = self._books.known_or_none(name)
+        """The versions that one rollback after another would return to, the next one first. Only reads."""
+        ledger = self._books.seen_or_none(name)
         served = reversed(ledger.shelf.served[:-1]) if ledger else ()
         return tuple(self._version(ledger, version) for version in served) if ledger else ()
 
@@ -163,13 +163,14 @@ class Registry:
         )
 
     def bundle(self, name: str, reference: int | str | None = None) -> Bundle:
-        """A version's bundle, verified now.
+        """A version's bundle, verified now. Only reads.
 
         Raises:
             NotFoundError: There is no such version, or its bundle was pruned.
             BundleRejectedError: It is missing, altered, or not the one that was registered.
         """
-        version = self.get(name, reference)
+        ledger = self._books.seen(name)
+        version = self._version(ledger, ledger.resolve(reference))
         check_kept(version)
         return self._vault.open(version.digest)
 
