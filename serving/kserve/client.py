@@ -191,7 +191,9 @@ def _connect(kubeconfig: Path | None, context: str | None) -> Any:
 
 
 def _in_cluster() -> bool:
-    return Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+    from kubernetes.config import incluster_config  # noqa: PLC0415 - as above
+
+    return Path(incluster_config.SERVICE_TOKEN_FILENAME).exists()
 
 
 class _Border:
@@ -211,17 +213,23 @@ class _Border:
         from kubernetes.client.rest import ApiException  # noqa: PLC0415 - imported already when one is raised
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as above
 
+        if isinstance(error, AttributeError) and isinstance(error.__context__, ApiException):
+            error = error.__context__  # where TLS fails the client trips over its own error's missing body
         if isinstance(error, ApiException) and error.status == 404:  # noqa: PLR2004 - not found
             return True
         if isinstance(error, ApiException) and error.status:
             raise mapped(int(error.status), _message(error), self._call) from error
         if isinstance(error, (ApiException, HTTPError, OSError)):
             raise NotRunningError(
-                f"the cluster does not answer {self._call}: {error}",
+                f"the cluster does not answer {self._call}: {_one_line(error)}",
                 expected="an API server that can be reached",
                 remedy="check kubeconfig, network and `kubectl get --raw /readyz`",
             ) from error
         return False
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "reason", None) or error).split())
 
 
 def _message(error: Any) -> str:
