@@ -69,8 +69,8 @@ class EngineCache:
     def _store(self, fingerprint: EngineFingerprint, plan: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         plan_file, about_file = self._files(fingerprint)
-        _appear(plan_file, plan)
-        _appear(about_file, json.dumps(_about(fingerprint, plan), sort_keys=True, indent=2).encode())
+        appear(plan_file, plan)
+        appear(about_file, json.dumps(_about(fingerprint, plan), sort_keys=True, indent=2).encode())
 
     def _files(self, fingerprint: EngineFingerprint) -> tuple[Path, Path]:
         return self._folder / f"{fingerprint.id}.plan", self._folder / f"{fingerprint.id}.json"
@@ -84,7 +84,7 @@ def _about(fingerprint: EngineFingerprint, plan: bytes) -> dict[str, object]:
     }
 
 
-def _appear(path: Path, content: bytes) -> None:
+def appear(path: Path, content: bytes) -> None:
     """Whole or not at all, whoever else writes the same."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:

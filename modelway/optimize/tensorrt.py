@@ -10,8 +10,9 @@ from types import ModuleType
 from typing import Any
 
 from modelway.bundle.engines import Module, Profile
-from modelway.errors import ConfigError, EngineError, UnsupportedGraphError
+from modelway.errors import ConfigError, EngineError, StorageError, UnsupportedGraphError
 from modelway.optimize.cuda import gpu
+from modelway.optimize.engine_cache import appear
 from modelway.optimize.forest import OPERATORS
 
 INSTALL = {
@@ -79,6 +80,7 @@ def build_engine(
     Raises:
         UnsupportedGraphError: An operator is unknown to TensorRT; the message names node and operator.
         EngineError: The compiler gave up; the message holds what it said.
+        StorageError: The timings cannot be kept.
     """
     said: list[str] = []
     builder = module.Builder(_log(module, said))
@@ -94,7 +96,7 @@ def build_engine(
             remedy="try another precision, or serve the graph with ONNX Runtime",
         )
     if cache is not None and timing_cache is not None:
-        _keep(timing_cache, bytes(config.get_timing_cache().serialize()))
+        _keep(timing_cache, bytes(cache.serialize()))
     return bytes(plan)
 
 
@@ -165,18 +167,29 @@ def _add_profile(builder: Any, config: Any, network: Any, profile: Profile) -> N
 
 
 def _timing_cache(module: ModuleType, config: Any, path: Path | None) -> Any:
+    """The cache in use: what the file holds, or an empty one where TensorRT refuses that.
+
+    It refuses half a file, and measurements of another GPU or by another version.
+    """
     if path is None or module.__name__ != "tensorrt":
         return None
-    cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    config.set_timing_cache(cache, ignore_mismatch=False)
-    return cache
+    for content in (path.read_bytes() if path.exists() else b"", b""):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return cache
+    return None
 
 
 def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        appear(path, content)
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep TensorRT's timings in {path.parent}: {error.strerror or error}",
+            expected="free space and a writable folder",
+            remedy="free some space or name another folder",
+        ) from error
 
 
 def _last(said: list[str]) -> str:
