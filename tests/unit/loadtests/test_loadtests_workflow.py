@@ -80,6 +80,24 @@ def test_it_runs_for_pull_requests_and_may_only_read(workflow: dict[Any, Any]) -
     assert workflow["permissions"] == {"contents": "read"}
 
 
+def test_it_runs_all_that_the_clean_clone_run_does_and_lets_nothing_be_skipped(
+    workflow: dict[Any, Any],
+) -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    exported = re.search(r"^export (.+)$", script, re.MULTILINE)
+    packages = re.search(r"apt-get install -y -qq --no-install-recommends ([\w -]+?) >", script)
+    job = workflow["jobs"]["test"]
+    ran = "\n".join(step["run"] for step in steps(workflow) if "run" in step)
+
+    assert exported is not None
+    assert packages is not None
+    assert job["env"] == dict(word.split("=") for word in exported[1].split())
+    assert f"--no-install-recommends {packages[1]}" in ran
+    assert {
+        target for target in re.findall(r"^make (\w+)$", script, re.MULTILINE) if target != "test"
+    } <= set(re.findall(r"^make (\w+)$", ran, re.MULTILINE))
+
+
 def test_the_clean_clone_run_drives_the_demo_whose_load_test_is_a_gate() -> None:
     script = (ROOT / ".ci" / "run").read_text()
 
