@@ -30,7 +30,8 @@ from modelway.stats.ranking import pr_auc, roc_auc
 from modelway.training.calibration import fit_calibrator
 from modelway.training.candidates import KINDS, kind_named
 from modelway.training.candidates.base import FittedModel, Recipe, Rows, Value, ignore_epoch
-from modelway.training.encoding import encode, known, labels, signature_from
+from modelway.training.encoding import signature_from
+from modelway.training.final import rows_of
 from modelway.training.splits import cut, split_by_time
 from modelway.usecase import UseCase, load_use_case
 
@@ -91,13 +92,13 @@ def task_of(use_case: UseCase, source: str | None, as_of: datetime, folder: str)
     signature = signature_from(use_case, train, 0.5)
     older, newest = cut(train.sort("event_time", maintain_order=True), VALIDATION_SHARE, MIN_VALIDATION_ROWS)
     frames = (older, newest, train, splits.calibration.load(), splits.test.load())
-    parts = [Rows(known(encode(f, signature), signature.inputs), labels(f)) for f in frames]
+    parts = [rows_of(f, signature) for f in frames]
     return Task(*parts, signature)
 
 
 def fitted(kind: str, task: Task) -> tuple[FittedModel, int]:
     """The kind's best chance, fitted on all train rows, and which one it was."""
-    family, inputs, tried = kind_named(kind), task.signature.inputs, []
+    family, inputs, tried = kind_named(kind), task.signature.columns, []
     for settings in CHANCES[kind]:
         model = family.fit(task.older, task.newest, Recipe(inputs, settings, SEED), ignore_epoch)
         tried.append((float(pr_auc(task.newest.y, model.margins(task.newest.X))), model.rounds))
@@ -112,11 +113,12 @@ def line(kind: str, task: Task) -> str:
     model, chance = fitted(kind, task)
     seconds = time.process_time() - start
     calibrator = fit_calibrator(model.margins(task.calibration.X), task.calibration.y)
-    content = to_onnx(model, calibrator, task.signature.inputs)
+    content = to_onnx(model, calibrator, task.signature.inputs, task.signature.derived)
     graph, y = Graph(content), task.test.y
-    p = graph.probabilities(task.test.X).astype(np.float64)
+    sent = np.ascontiguousarray(task.test.X[:, : graph.features])  # the graph derives the rest
+    p = graph.probabilities(sent).astype(np.float64)
     error = np.abs(p - calibrator.probabilities(model.margins(task.test.X))).max()
-    one, many = (call_us(graph, np.resize(task.test.X, (n, task.test.X.shape[1]))) for n in (1, 1000))
+    one, many = (call_us(graph, np.resize(sent, (n, graph.features))) for n in (1, 1000))
     return (
         f"| {kind} | {chance + 1} | {pr_auc(y, p):.4f} ± {standard_error(y, p):.4f} | {roc_auc(y, p):.4f} "
         f"| {calibration_error(y, p):.4f} | {seconds:.1f} | {one:.0f} | {many:.0f} "

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from modelway.bundle.derived import Derived, require_sound
 from modelway.contract import Frozen
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ class FeatureSet(Frozen):
     row: tuple[Feature, ...]
     """Known with the row itself, by the time it is scored."""
     views: tuple[FeatureView, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    """Computed from the others inside the model's graph, at the moment of scoring; nobody sends them."""
 
     @property
     def all(self) -> tuple[Feature, ...]:
-        """Row features first, then each view's."""
+        """Row features first, then each view's. What a request carries or the store adds: none derived."""
         return self.row + tuple(f for view in self.views for f in view.features)
 
     @property
@@ -57,7 +60,8 @@ class FeatureSet(Frozen):
         return tuple(f.name for f in self.all)
 
     def model_post_init(self, _context: Any) -> None:
-        """Refuse two features of one name."""
+        """Refuse two features of one name, and derived ones that are made of anything but numbers here."""
         repeated = {n for n in self.names if self.names.count(n) > 1}
         if repeated:
             raise ValueError(f"feature names must be unique, repeated: {sorted(repeated)}")
+        require_sound(self.derived, {feature.name: feature.kind for feature in self.all})

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from modelway.bundle.derived import Derived
 from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT, Input
 from modelway.errors import ParityError
 from modelway.optimize.calibrator_graph import calibrator_graph
+from modelway.optimize.derived_graph import derived_graph
 from modelway.optimize.graph import IR_VERSION, KNOWN, ML_OPSET, OPSET, GraphPart, constant, node
 from modelway.training.encoding import code_limits
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 FLOAT = 1
 """onnx.TensorProto.FLOAT"""
+_CHECKED = "checked"
+"""The inputs with every impossible code made NaN, where something is still derived from them."""
 
 
 class Exportable(Protocol):
@@ -25,10 +29,21 @@ class Exportable(Protocol):
         ...
 
 
-def to_onnx(model: Exportable, calibrator: "AnyCalibrator", inputs: tuple[Input, ...]) -> bytes:
-    """Join preprocessing, model and calibrator.
+def to_onnx(
+    model: Exportable,
+    calibrator: "AnyCalibrator",
+    inputs: tuple[Input, ...],
+    derived: tuple[Derived, ...] = (),
+) -> bytes:
+    """Join preprocessing, derived features, model and calibrator.
 
     Nothing in the bytes depends on time, place or the order of a set: the same model gives the same file.
+
+    Args:
+        model: Learnt from the inputs and what is derived from them, in this order.
+        calibrator: From the model's log-odds to the probability.
+        inputs: Columns of the graph's matrix.
+        derived: What the graph computes from them before the model sees them.
 
     Raises:
         ParityError: The parts do not form a valid graph.
@@ -36,7 +51,7 @@ def to_onnx(model: Exportable, calibrator: "AnyCalibrator", inputs: tuple[Input,
     import onnx  # noqa: PLC0415 - half a second that training's callers need not pay
     from onnx import helper  # noqa: PLC0415 - as above
 
-    parts = (_codes_checked(inputs), model.graph(), calibrator_graph(calibrator))
+    parts = (*_known(inputs, derived), model.graph(), calibrator_graph(calibrator))
     graph = helper.make_graph(
         [n for part in parts for n in part.nodes],
         "modelway",
@@ -63,7 +78,14 @@ def _opsets() -> list[Any]:
     return [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
 
 
-def _codes_checked(inputs: tuple[Input, ...]) -> GraphPart:
+def _known(inputs: tuple[Input, ...], derived: tuple[Derived, ...]) -> tuple[GraphPart, ...]:
+    """From the graph's input to what the model reads: `encoding.seen_by_model` as nodes."""
+    if not derived:
+        return (_codes_checked(inputs, KNOWN),)
+    return _codes_checked(inputs, _CHECKED), derived_graph(inputs, derived, _CHECKED)
+
+
+def _codes_checked(inputs: tuple[Input, ...], output: str) -> GraphPart:
     """`encoding.known` as nodes: a code that names no vocabulary entry becomes NaN."""
     limits = code_limits(inputs)
     is_number = np.isinf(limits)
@@ -81,6 +103,6 @@ def _codes_checked(inputs: tuple[Input, ...]) -> GraphPart:
         node("And", ["not_negative", "in_vocabulary"], "in_range"),
         node("And", ["in_range", "is_whole"], "is_code"),
         node("Or", ["is_code", "is_number"], "is_valid"),
-        node("Where", ["is_valid", GRAPH_INPUT, "nan"], KNOWN),
+        node("Where", ["is_valid", GRAPH_INPUT, "nan"], output),
     )
     return GraphPart(nodes, constants)

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 KNOWN = "known"
-"""float32 (n, F): the features with every impossible code made NaN. A model's part reads it."""
+"""float32 (n, F + D): the inputs with every impossible code made NaN, then what is derived from them. A
+model's part reads it."""
 MARGIN = "margin"
 """float32, n elements: log-odds before calibration. A model's part writes it."""
 

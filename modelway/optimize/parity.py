@@ -13,7 +13,7 @@ from modelway.contract import Outcome, Reason, Verdict
 from modelway.optimize.scoring import Graph
 from modelway.training.artifacts import Trained
 from modelway.training.candidates import kind_named
-from modelway.training.encoding import Floats, encode, known
+from modelway.training.encoding import Floats, encode, seen_by_model
 
 Probabilities = npt.NDArray[np.float64]
 Native = Callable[[Floats], Probabilities]
@@ -51,8 +51,8 @@ def native_of(trained: Trained) -> Native:
         SnapshotCorruptError: The model's file is gone or altered.
     """
     model = kind_named(trained.kind).load(trained.native.read())
-    inputs = trained.signature.inputs
-    return lambda X: trained.calibrator.probabilities(model.margins(known(X, inputs)))
+    signature = trained.signature
+    return lambda X: trained.calibrator.probabilities(model.margins(seen_by_model(X, signature)))
 
 
 def parity(native: Native, onnx: bytes, rows: pl.DataFrame, signature: Signature, *, limit: float) -> Verdict:

@@ -12,7 +12,7 @@ from modelway.stats.ranking import roc_auc
 from modelway.training.artifacts import Trained
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
-from modelway.training.encoding import encode, known, labels
+from modelway.training.encoding import encode, labels, seen_by_model
 
 DEALS = 5
 MARGIN = 0.1
@@ -57,11 +57,11 @@ def _foresight(of: Recipient, y: np.ndarray, deal: int) -> float:
     trained = of.trained
     truth = labels(of.train)
     dealt = np.random.default_rng([trained.seed, deal]).permutation(truth)
-    recipe = Recipe(trained.signature.inputs, dict(trained.params), trained.seed)
+    recipe = Recipe(trained.signature.columns, dict(trained.params), trained.seed)
     rows = Rows(X=_matrix(of.train, trained.signature), y=dealt)
     model = kind_named(trained.kind).fit(rows, None, recipe, ignore_epoch)
     return float(roc_auc(y, model.margins(_matrix(of.test, trained.signature)).astype(np.float64)))
 
 
 def _matrix(frame: pl.DataFrame, signature: Signature) -> np.ndarray:
-    return known(encode(frame, signature), signature.inputs)
+    return seen_by_model(encode(frame, signature), signature)

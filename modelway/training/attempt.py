@@ -53,7 +53,7 @@ def attempt(kind: Kind, params: Params, task: "Task", asked: Any) -> Attempt:
         task: Folds, inputs, seed.
         asked: Optuna's trial, which the losses are reported to.
     """
-    made, recipe = Attempt(params=params), Recipe(inputs=task.inputs, params=params, seed=task.seed)
+    made, recipe = Attempt(params=params), Recipe(inputs=task.columns, params=params, seed=task.seed)
     started = time.perf_counter()
     try:
         models = [
@@ -97,7 +97,7 @@ def _score(made: Attempt, models: list[FittedModel], task: "Task") -> None:
     if not np.isfinite(made.metrics["pr_auc"]):
         made.state = "diverged"
         return
-    made.graph = to_onnx(models[-1], AS_IT_IS, task.inputs)
+    made.graph = to_onnx(models[-1], AS_IT_IS, task.inputs, task.derived)
     made.costs = {
         "operations": operations(made.graph),
         "bytes": len(made.graph),

@@ -8,6 +8,7 @@ import polars as pl
 
 from modelway.bundle.signature import Input, Signature
 from modelway.errors import ContractError, DegenerateColumnError
+from modelway.training.derived import widened
 
 if TYPE_CHECKING:
     from modelway.features.definitions import Feature
@@ -36,6 +37,7 @@ def signature_from(use_case: "UseCase", train: pl.DataFrame, threshold: float) -
         label=use_case.label.name,
         inputs=tuple(_input(feature, train) for feature in use_case.features.all),
         threshold=threshold,
+        derived=use_case.features.derived,
     )
 
 
@@ -92,6 +94,19 @@ def known(matrix: Floats, inputs: tuple[Input, ...]) -> Floats:
     number = np.isinf(sizes)
     valid = number | ((matrix >= 0) & (matrix < sizes) & (matrix == np.floor(matrix)))
     return np.where(valid, matrix, np.float32(np.nan))
+
+
+def seen_by_model(matrix: Floats, signature: Signature) -> Floats:
+    """What the model inside the graph reads: `known`, and beside it what is derived from it.
+
+    Args:
+        matrix: Shape (n, F), as `encode` gives it or as a caller may send it.
+        signature: Inputs and derived features.
+
+    Returns:
+        Shape (n, F + D), with the columns of `signature.columns`.
+    """
+    return widened(known(matrix, signature.inputs), signature.inputs, signature.derived)
 
 
 def code_limits(inputs: tuple[Input, ...]) -> Floats:

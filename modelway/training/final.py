@@ -10,14 +10,14 @@ from modelway.training.calibrator_choice import CalibratorChoice, choose_calibra
 from modelway.training.calibrator_fits import fit_method
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import FittedModel, Margins, Recipe, Rows, ignore_epoch
-from modelway.training.encoding import encode, known, labels
+from modelway.training.encoding import encode, labels, seen_by_model
 from modelway.training.policy import CalibratorMethod
 from modelway.training.splits import Splits
 
 
 def rows_of(frame: pl.DataFrame, signature: Signature) -> Rows:
     """A frame as the matrix and labels that fitters take."""
-    return Rows(X=known(encode(frame, signature), signature.inputs), y=labels(frame))
+    return Rows(X=seen_by_model(encode(frame, signature), signature), y=labels(frame))
 
 
 def fit(

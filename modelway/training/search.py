@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 
-from modelway.bundle.signature import Input
+from modelway.bundle.derived import Derived
+from modelway.bundle.signature import Input, columns
 from modelway.training.artifacts import Trial
 from modelway.training.attempt import Attempt, attempt
 from modelway.training.candidates import kind_named
@@ -40,6 +41,12 @@ class Task:
     folds: tuple[FoldRows, ...]
     inputs: tuple[Input, ...]
     seed: int
+    derived: tuple[Derived, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Input, ...]:
+        """Of the rows: the inputs, then what is derived from them."""
+        return columns(self.inputs, self.derived)
 
 
 class Notebook(Protocol):

@@ -26,7 +26,7 @@ from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import FittedModel, Recipe, Rows, Value
 from modelway.training.choice import Decision, choose
 from modelway.training.draws import Plan
-from modelway.training.encoding import encode, refuse_empty_columns, signature_from
+from modelway.training.encoding import encode, refuse_empty_columns, seen_by_model, signature_from
 from modelway.training.environment import Environment, current
 from modelway.training.figures import score_figures
 from modelway.training.final import fit, rows_of
@@ -94,7 +94,7 @@ def tune(  # noqa: PLR0913 - what is trained from, and the three places it leave
     _require_candidates(use_case)
     policy, train = training_policy(use_case), splits.train.load()
     signature = signature_from(use_case, train, threshold_from(use_case.costs))
-    refuse_empty_columns(encode(train, signature), signature.inputs)
+    refuse_empty_columns(seen_by_model(encode(train, signature), signature), signature.columns)
     task = _task(train, signature, policy.validation, request.seed)
     environment = current()
     tags = _tags(use_case.name, request, environment)
@@ -148,7 +148,7 @@ def _require_candidates(use_case: "UseCase") -> None:
 def _task(train: pl.DataFrame, signature: Signature, how: Validation, seed: int) -> Task:
     folds = validation_folds(train, how, MIN_VALIDATION_ROWS)
     rows = tuple(FoldRows(rows_of(f.train, signature), rows_of(f.validation, signature)) for f in folds)
-    return Task(rows, signature.inputs, seed)
+    return Task(rows, signature.inputs, seed, signature.derived)
 
 
 def _study(  # noqa: PLR0913, PLR0917 - all that decides the trials
@@ -167,7 +167,9 @@ def _study(  # noqa: PLR0913, PLR0917 - all that decides the trials
         )
     asked = [canonical_json(c) for c in use_case.candidates] + [
         canonical_json(policy.search),
-        repr((request.trials, request.seed, task.inputs, sorted(environment.libraries.items()))).encode(),
+        repr(
+            (request.trials, request.seed, task.inputs, sorted(environment.libraries.items()), *task.derived)
+        ).encode(),
     ]
     identity = hashlib.sha256(b"|".join(asked))
     for rows in (rows for fold in task.folds for rows in (fold.train, fold.validation)):
@@ -208,7 +210,7 @@ def _fit_final(
 ) -> _Final:
     params = {**best.params, kind_named(best.kind).rounds_param: best.rounds}
     model, calibrator, choice = fit(
-        best.kind, Recipe(signature.inputs, params, seed), signature, splits, methods
+        best.kind, Recipe(signature.columns, params, seed), signature, splits, methods
     )
     calibration = rows_of(splits.calibration.load(), signature)
     p = calibrator.probabilities(model.margins(calibration.X))
@@ -238,7 +240,7 @@ def _trained(facts: _Facts, decision: Decision, final: _Final, splits: Splits, f
         signature=final.signature,
         calibrator=final.calibrator,
         calibrator_reason=final.calibrator_reason,
-        onnx=keep(to_onnx(final.model, final.calibrator, final.signature.inputs), folder, ".onnx"),
+        onnx=keep(_graph(final), folder, ".onnx"),
         native=keep(final.model.dump(), folder, f".{decision.best.kind}"),
         train=splits.train,
         calibration_rows=splits.calibration.rows,
@@ -249,6 +251,10 @@ def _trained(facts: _Facts, decision: Decision, final: _Final, splits: Splits, f
         run_id=facts.run_id,
         environment=facts.environment,
     )
+
+
+def _graph(final: _Final) -> bytes:
+    return to_onnx(final.model, final.calibrator, final.signature.inputs, final.signature.derived)
 
 
 def _tags(use_case: str, request: Request, environment: Environment) -> dict[str, str]:
