@@ -13,7 +13,7 @@ from modelway.monitoring.history import CycleLog
 from modelway.monitoring.monitor import MonitoringReport, Subject, monitor
 from modelway.monitoring.policy import MonitoringPolicy
 from modelway.monitoring.predictions import read_predictions
-from modelway.monitoring.report import write_monitoring
+from modelway.monitoring.report import link_monitoring, write_monitoring
 from modelway.monitoring.skew import SkewReport, measure_skew
 from modelway.monitoring.skew_page import write_skew
 from modelway.monitoring.windows import windows_before
@@ -71,7 +71,9 @@ def served_skew(snapshot: Snapshot, *, as_of: datetime, window_days: int = 30) -
         subject=Subject.of(bundle),
         window=window,
     )
-    write_skew(report, skew_page_of(reports_folder() / "monitoring" / use_case.name, as_of))
+    folder = reports_folder() / "monitoring" / use_case.name
+    write_skew(report, skew_page_of(folder, as_of))
+    link_monitoring(page_of(folder, as_of))
     return report
 
 
@@ -112,4 +114,6 @@ def draw_drift(report: MonitoringReport) -> str:
     path = page.with_name(f"evidently-{report.as_of:%Y-%m-%d}.html")
     reference = pl.read_parquet(bundle.reference)
     shown = [column for column in bundle.signature.inputs if column.name not in bundle.policy.masked]
-    return str(evidently_report(reference, current, path, inputs=shown))
+    drawn = evidently_report(reference, current, path, inputs=shown)
+    link_monitoring(page)
+    return str(drawn)

@@ -9,7 +9,7 @@ import polars as pl
 
 from modelway.bundle.signature import Input
 from modelway.contract import Frozen
-from modelway.monitoring.predictions import SCORE
+from modelway.monitoring.predictions import SCORE, answered_by_the_model
 from modelway.stats.drift import (
     Tested,
     binned_shares,
@@ -89,13 +89,18 @@ def differences(
     reference: Mapping[str, Values], window: pl.DataFrame, compared: Sequence[Series]
 ) -> Mapping[str, Difference]:
     """One window's tests by name, adjusted for each other; a test that cannot be made is left out."""
-    raw = {s.name: _compare(s, reference[s.reference_column], _values(window, s.column)) for s in compared}
+    raw = {s.name: _compare(s, reference[s.reference_column], _seen(s, window)) for s in compared}
     made = {name: found for name, found in raw.items() if found is not None}
     adjusted = benjamini_hochberg(np.array([d.p_value for d in made.values()]))
     return {
         name: d.model_copy(update={"adjusted_p": float(q)})
         for (name, d), q in zip(made.items(), adjusted, strict=True)
     }
+
+
+def _seen(series: Series, window: pl.DataFrame) -> Values:
+    """An input as it was asked about in every row; a score only where it is the model's."""
+    return _values(answered_by_the_model(window) if series.kind == "score" else window, series.column)
 
 
 def _compare(series: Series, reference: Values, current: Values) -> Difference | None:

@@ -21,7 +21,7 @@ from modelway.monitoring.comparison import (
     sorted_columns,
 )
 from modelway.monitoring.policy import DriftPolicy
-from modelway.monitoring.predictions import EVENT_TIME
+from modelway.monitoring.predictions import EVENT_TIME, answered_by_the_model
 
 
 class ColumnDrift(Frozen):
@@ -46,6 +46,8 @@ class WindowRows(Frozen):
     """… last event time in it; None for an empty window."""
     rows: int
     tested: bool
+    fallback_rows: int = 0
+    """Those that the fallback rule answered: compared in their inputs, and left out in the score."""
 
 
 class DriftReport(Frozen):
@@ -93,21 +95,34 @@ def measure_drift(
     compared = tuple(s for s in compared_series(inputs) if s.column not in masked)
     hidden = tuple(_hidden(s, len(windows)) for s in compared_series(inputs) if s.column in masked)
     _check_columns(reference, [s.reference_column for s in compared], "the drift reference")
-    tested = [reference.height >= policy.min_rows and w.height >= policy.min_rows for w in windows]
     known = sorted_columns(reference, compared)
+    testable = {s.name: _testable(s, reference.height, windows, policy) for s in compared}
+    seen = {name: sum(tested[-policy.recent :]) for name, tested in testable.items()}
     per_window: list[Mapping[str, Difference]] = []
-    for window, use in zip(windows, tested, strict=True):
+    for at, window in enumerate(windows):
         if window.height:
             _check_columns(window, [s.column for s in compared], "a window of the prediction log")
-        per_window.append(differences(known, window, compared) if use else {})
-    unseen = policy.recent - sum(tested[-policy.recent :])
-    columns = tuple(_column(s, [found.get(s.name) for found in per_window], unseen, policy) for s in compared)
+        here = [s for s in compared if testable[s.name][at]]
+        per_window.append(differences(known, window, here) if here else {})
+    columns = tuple(
+        _column(s, [found.get(s.name) for found in per_window], policy.recent - seen[s.name], policy)
+        for s in compared
+    )
+    rows = tuple(_window_rows(w, reference.height, policy) for w in windows)
     return DriftReport(
         reference_rows=reference.height,
-        windows=tuple(_window_rows(w, use) for w, use in zip(windows, tested, strict=True)),
+        windows=rows,
         columns=columns + hidden,
-        verdict=_verdict(columns, policy.recent - unseen, policy, masked=sorted(masked)),
+        verdict=_verdict(columns, seen, rows[-policy.recent :], sorted(masked), policy),
     )
+
+
+def _testable(
+    series: Series, reference_rows: int, windows: Sequence[pl.DataFrame], policy: DriftPolicy
+) -> list[bool]:
+    """Which windows hold enough rows of a series; of the score, enough that the model answered."""
+    shown = [answered_by_the_model(w) if series.kind == "score" else w for w in windows]
+    return [min(reference_rows, w.height) >= policy.min_rows for w in shown]
 
 
 def _hidden(series: Series, windows: int) -> ColumnDrift:
@@ -155,32 +170,57 @@ def _matters(difference: Difference, policy: DriftPolicy, effect: float) -> bool
     return difference.adjusted_p <= policy.false_discovery_rate and difference.effect >= effect
 
 
-def _window_rows(window: pl.DataFrame, tested: bool) -> WindowRows:
+def _window_rows(window: pl.DataFrame, reference_rows: int, policy: DriftPolicy) -> WindowRows:
     timed = window.height > 0 and EVENT_TIME in window.columns
     times = window[EVENT_TIME] if timed else None
     return WindowRows(
         since=None if times is None else times.min(),
         until=None if times is None else times.max(),
         rows=window.height,
-        tested=tested,
+        tested=min(reference_rows, window.height) >= policy.min_rows,
+        fallback_rows=window.height - answered_by_the_model(window).height,
     )
 
 
 def _verdict(
-    columns: Sequence[ColumnDrift], tested: int, policy: DriftPolicy, masked: Sequence[str]
+    columns: Sequence[ColumnDrift],
+    seen: Mapping[str, int],
+    recent: Sequence[WindowRows],
+    masked: Sequence[str],
+    policy: DriftPolicy,
 ) -> Verdict:
     """One reason for each column that speaks, or one that says that none does."""
     reasons = [_reason(c, policy) for c in columns if c.outcome is Outcome.FAIL or c.warning]
     unclear = [c.name for c in columns if c.outcome is Outcome.INCONCLUSIVE]
     if unclear:
-        reasons.append(_unclear(unclear, tested, policy))
+        reasons.append(_unclear(unclear, min(seen[name] for name in unclear), policy))
+    if any(w.fallback_rows for w in recent):
+        reasons.append(_not_the_models(recent, policy))
     if masked:
         reasons.append(_not_kept(masked))
-    if not reasons:
+    if not any(r.metric.startswith("drift") for r in reasons):
         reasons.append(
             Reason(metric="drift", outcome=Outcome.PASS, message=f"no column of {len(columns)} drifted")
         )
     return Verdict.of(reasons)
+
+
+def _not_the_models(recent: Sequence[WindowRows], policy: DriftPolicy) -> Reason:
+    """Always told; an excess clears nothing, for nobody saw what the model would have answered."""
+    together = sum(w.fallback_rows for w in recent), sum(w.rows for w in recent)
+    counted = [together, *((w.fallback_rows, w.rows) for w in recent if w.tested)]
+    answers, rows = max(counted, key=lambda each: each[0] / each[1])
+    excess = answers / rows > policy.max_fallback_share
+    return Reason(
+        metric="fallback answers",
+        outcome=Outcome.INCONCLUSIVE if excess else Outcome.PASS,
+        message=f"the fallback rule answered {answers:,} of {rows:,} rows, whose scores are not the model's"
+        f"{': too many to clear its own' if excess else ''}",
+        found=answers / rows,
+        limit=policy.max_fallback_share,
+        unit="of the rows",
+        samples=rows,
+    )
 
 
 def _reason(column: ColumnDrift, policy: DriftPolicy) -> Reason:

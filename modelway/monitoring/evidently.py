@@ -9,7 +9,7 @@ import polars as pl
 from modelway.bundle.signature import Input
 from modelway.errors import EmptyWindowError, StorageError
 from modelway.monitoring.comparison import REFERENCE_SCORE
-from modelway.monitoring.predictions import SCORE
+from modelway.monitoring.predictions import FALLBACK, SCORE
 
 ROWS_AT_MOST = 5000
 """Per side: the page holds every point it draws."""
@@ -74,9 +74,11 @@ def _compared(before: pl.DataFrame, after: pl.DataFrame, inputs: Sequence[Input]
 
 
 def decoded(frame: pl.DataFrame, inputs: Sequence[Input], score: str) -> pl.DataFrame:
-    """The rows as people know them: categories by value, the score as `probability`."""
-    columns = [_decoded(column) for column in inputs]
-    return frame.select(*columns, pl.col(score).alias(REFERENCE_SCORE))
+    """The rows as people know them: categories by value, as `probability` the score that is the model's."""
+    columns, own = [_decoded(column) for column in inputs], pl.col(score).alias(REFERENCE_SCORE)
+    if FALLBACK in frame.columns:
+        own = pl.when(pl.col(FALLBACK).is_null()).then(own).alias(REFERENCE_SCORE)
+    return frame.select(*columns, own)
 
 
 def _decoded(column: Input) -> pl.Expr:

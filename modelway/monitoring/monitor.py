@@ -16,7 +16,14 @@ from modelway.errors import EmptyWindowError
 from modelway.monitoring.drift import DriftReport, measure_drift
 from modelway.monitoring.performance import MATURED_AT, PerformanceReport, measure_performance
 from modelway.monitoring.policy import MonitoringPolicy
-from modelway.monitoring.predictions import BUNDLE, ENTITY, EVENT_TIME, SCORE, read_predictions
+from modelway.monitoring.predictions import (
+    BUNDLE,
+    ENTITY,
+    EVENT_TIME,
+    SCORE,
+    answered_by_the_model,
+    read_predictions,
+)
 from modelway.monitoring.triggers import Cycle, RetrainDecision, Signals, should_retrain
 from modelway.monitoring.windows import cut, windows_before
 
@@ -54,7 +61,9 @@ class MonitoringReport(Frozen):
     bundle: str
     as_of: datetime
     predictions: int
-    """Of this bundle, in the windows looked at."""
+    """Of this bundle, in the windows looked at; answers of its fallback rule are among them."""
+    fallbacks: int = 0
+    """Those that the rule gave: no part of performance, nor of the score's drift."""
     missing: str | None
     """Why there is no prediction at all, when there is none."""
     drift: DriftReport
@@ -105,6 +114,7 @@ def monitor(  # noqa: PLR0913 - three sources, a subject, a date and a policy
         bundle=subject.bundle,
         as_of=as_of,
         predictions=frame.height,
+        fallbacks=frame.height - answered_by_the_model(frame).height,
         missing=missing,
         drift=drift,
         performance=performance,
@@ -118,7 +128,7 @@ def _performance(
     rule = subject.masked.get(subject.signature.key)
     salt = log_salt() if rule == "hash" else None
     report = measure_performance(
-        frame,
+        answered_by_the_model(frame),
         labels if salt is None else _with_hashed_key(labels, subject.signature.key, salt),
         key=subject.signature.key,
         as_of=as_of,

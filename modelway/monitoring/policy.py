@@ -24,6 +24,8 @@ class DriftPolicy(Frozen):
     """… of this many newest windows a column must differ to alarm."""
     min_rows: int = Field(default=200, ge=1)
     """A window with fewer rows is not looked at."""
+    max_fallback_share: float = Field(default=0.05, ge=0, lt=1)
+    """Part of a window's rows that the fallback rule may have answered; with more nothing is cleared."""
 
 
 class PerformancePolicy(Frozen):

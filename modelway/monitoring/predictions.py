@@ -12,6 +12,8 @@ REQUEST_ID, ROW = "_request_id", "_row"
 ENTITY, EVENT_TIME, RECEIVED = "_entity_id", "_event_time", "_received_at"
 MODEL, REVISION, BUNDLE = "_model", "_revision", "_bundle"
 SCORE = "_probability"
+FALLBACK = "_fallback"
+"""Why the fallback rule answered a row, null where the model did; absent for models without a rule."""
 PURPOSE = "_purpose"
 """Null in rows of users; logs from before 2026-11 lack it, and hold users alone as far as anybody knows."""
 KEY, STORED = "_key_", "_at_"
@@ -62,6 +64,11 @@ def read_predictions(
             remedy="check the window, or whether the service logs (`modelway serve status`)",
         )
     return frame
+
+
+def answered_by_the_model(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose score is the model's own; those that the fallback rule answered say nothing of it."""
+    return frame.filter(pl.col(FALLBACK).is_null()) if FALLBACK in frame.columns else frame
 
 
 def _of_users(found: pl.LazyFrame) -> pl.LazyFrame:

@@ -1,6 +1,7 @@
 """The monitoring page for people: what differs, how the model fares, what it asks for."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -19,11 +20,26 @@ _ENOUGH_TO_DRAW = 30
 """Matured rows of a window below which its point would only be noise that spoils the scale."""
 
 
-def render_monitoring(report: MonitoringReport, policy: DriftPolicy | None = None) -> str:
-    """One self-contained HTML document."""
+_PAGES = {
+    "monitoring": "drift and performance",
+    "skew": "served features against training's",
+    "evidently": "Evidently's drift page",
+}
+"""How names of a day's pages begin, and what they show."""
+
+
+def render_monitoring(report: MonitoringReport, policy: DriftPolicy | None = None, links: str = "") -> str:
+    """One self-contained HTML document.
+
+    Args:
+        report: What was found.
+        policy: What the alarms were set to.
+        links: To other pages of that day, from `links_beside`.
+    """
     decision = report.decision
     body = (
-        tiles(_numbers(report))
+        links
+        + tiles(_numbers(report))
         + section("What it asks for", _asked(report), verdict_block(decision.verdict))
         + _drift(report.drift, policy or DriftPolicy())
         + _performance(report.performance)
@@ -34,11 +50,38 @@ def render_monitoring(report: MonitoringReport, policy: DriftPolicy | None = Non
 def write_monitoring(report: MonitoringReport, path: Path, policy: DriftPolicy | None = None) -> Path:
     """Write the page, and beside it the same as `.json` for machines; each appears whole or not at all.
 
+    It links to the day's other pages that are there: write it again when one has come (`link_monitoring`).
+
     Raises:
         StorageError: It cannot be written.
     """
-    write_page(path, render_monitoring(report, policy), report.model_dump_json(indent=2))
+    html = render_monitoring(report, policy, links_beside(path))
+    write_page(path, html, report.model_dump_json(indent=2))
     return path
+
+
+def link_monitoring(path: Path) -> None:
+    """Draw a look's page anew, so that it links to pages of its day that were written since.
+
+    Nothing is done where nobody has looked on that day.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    with suppress(NotFoundError):
+        write_monitoring(read_monitoring(path), path)
+
+
+def links_beside(path: Path) -> str:
+    """Links to the other pages of a page's day that are there, as HTML; nothing where there is none."""
+    kind, _, day = path.stem.partition("-")
+    others = {name: path.with_name(f"{name}-{day}{path.suffix}") for name in _PAGES if name != kind}
+    found = [
+        f'<a href="{escape(page.name)}">{escape(_PAGES[name])}</a>'
+        for name, page in others.items()
+        if page.is_file()
+    ]
+    return f'<p class="lead">Of the same day: {" · ".join(found)}</p>' if found else ""
 
 
 def write_page(path: Path, html: str, json: str) -> None:
@@ -96,15 +139,16 @@ def _numbers(report: MonitoringReport) -> list[tuple[str, str, str]]:
     judged = report.performance.judged
     drifted = len(report.drift.drifted)
     return [
-        (
-            "predictions looked at",
-            f"{report.predictions:,}",
-            report.missing or f"bundle {report.bundle[:12]}",
-        ),
+        ("predictions looked at", f"{report.predictions:,}", report.missing or _whose(report)),
         ("drifted", str(drifted), f"of {len(report.drift.columns)} series"),
         _auc_tile(judged, report.performance),
         ("matured labels judged", f"{judged.matured:,}" if judged else "0", _span(judged)),
     ]
+
+
+def _whose(report: MonitoringReport) -> str:
+    by_rule = f", {report.fallbacks:,} by its fallback rule" if report.fallbacks else ""
+    return f"bundle {report.bundle[:12]}{by_rule}"
 
 
 def _auc_tile(judged: WindowPerformance | None, performance: PerformanceReport) -> tuple[str, str, str]:

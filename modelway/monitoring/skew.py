@@ -19,7 +19,7 @@ from modelway.features.definitions import FeatureView
 from modelway.features.join import TIME
 from modelway.monitoring.monitor import Subject
 from modelway.monitoring.policy import SkewPolicy
-from modelway.monitoring.predictions import ENTITY, EVENT_TIME, KEY, STORED, read_predictions
+from modelway.monitoring.predictions import ENTITY, EVENT_TIME, FALLBACK, KEY, STORED, read_predictions
 from modelway.monitoring.served_rows import offline_side
 from modelway.monitoring.windows import Window
 from modelway.stats.calibration import wilson
@@ -27,7 +27,6 @@ from modelway.stats.calibration import wilson
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
-_RULE = "_fallback"
 _DATA_RULES = ("missing", "stale")
 """Fallbacks that say something of the store's data; the others answered without looking at features."""
 _ON, _OFF, _GAP = "online", "offline", "gap"
@@ -148,8 +147,8 @@ def _logged(folder: Path, subject: Subject, window: Window) -> tuple[pl.DataFram
         found = read_predictions(folder, since=window.since, until=window.until, bundle=subject.bundle)
     except EmptyWindowError as empty:
         return pl.DataFrame(), empty.found
-    if _RULE in found.columns:
-        found = found.filter(pl.col(_RULE).is_null() | pl.col(_RULE).is_in(_DATA_RULES))
+    if FALLBACK in found.columns:
+        found = found.filter(pl.col(FALLBACK).is_null() | pl.col(FALLBACK).is_in(_DATA_RULES))
     return found, None if found.height else "the fallback rule answered every request"
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from modelway.evaluation.page import more, page, section, table, tiles
 from modelway.monitoring.charts import number, verdict_block
-from modelway.monitoring.report import write_page
+from modelway.monitoring.report import links_beside, write_page
 from modelway.monitoring.skew import FeatureSkew, SkewReport, Value
 
 
-def render_skew(report: SkewReport) -> str:
-    """One self-contained HTML document."""
+def render_skew(report: SkewReport, links: str = "") -> str:
+    """One self-contained HTML document; `links` to other pages of that day, from `links_beside`."""
     body = (
-        tiles(_numbers(report))
+        links
+        + tiles(_numbers(report))
         + section("Are they what training sees?", report.missing or "", verdict_block(report.verdict))
         + _features(report)
         + _examples(report)
@@ -27,7 +28,7 @@ def write_skew(report: SkewReport, path: Path) -> Path:
     Raises:
         StorageError: It cannot be written.
     """
-    write_page(path, render_skew(report), report.model_dump_json(indent=2))
+    write_page(path, render_skew(report, links_beside(path)), report.model_dump_json(indent=2))
     return path
 
 

@@ -175,3 +175,73 @@ def test_the_policy_decides_how_many_windows_are_enough(wide_reference: pl.DataF
     report = measure_drift(wide_reference, [wide(draw, 1000, shift=1.0)], INPUTS, policy)
 
     assert report.drifted == ("x0",)
+
+
+def answered_by_rule(frame: pl.DataFrame, share: float, score: float = 0.9) -> pl.DataFrame:
+    """The first rows of a window as the fallback rule would have answered them."""
+    by_rule = pl.int_range(pl.len()) < round(share * frame.height)
+    return frame.with_columns(
+        pl.when(by_rule).then(pl.lit(score, pl.Float32)).otherwise("_probability").alias("_probability"),
+        pl.when(by_rule).then(pl.lit("model")).alias("_fallback"),
+    )
+
+
+def test_answers_of_the_fallback_rule_are_no_drift_of_the_models(wide_reference: pl.DataFrame) -> None:
+    draw = np.random.default_rng(13)
+    windows = [answered_by_rule(wide(draw, 1000), 0.4) for _ in range(3)]
+
+    report = measure_drift(wide_reference, windows, INPUTS)
+
+    assert report.drifted == ()
+    assert [w.fallback_rows for w in report.windows] == [400] * 3
+    own = [window.filter(pl.col("_fallback").is_null()) for window in windows]
+    score, alone = (measure_drift(wide_reference, each, INPUTS).columns[0] for each in (windows, own))
+    assert [d.effect for d in score.differences] == [d.effect for d in alone.differences]
+
+
+@pytest.mark.parametrize(
+    ("shares", "rows", "expected", "told"),
+    [
+        pytest.param([0.04] * 3, [1000] * 3, Outcome.PASS, [0.04], id="few"),
+        pytest.param([0, 0, 0.06], [1000] * 3, Outcome.INCONCLUSIVE, [0.06], id="too-many-in-one-window"),
+        pytest.param([0.5, 0, 0, 0], [1000] * 4, Outcome.PASS, [], id="long-ago"),
+        pytest.param([0, 0, 1], [1000, 1000, 10], Outcome.PASS, [10 / 2010], id="all-of-hardly-any"),
+        pytest.param([1, 1, 1], [1000] * 3, Outcome.INCONCLUSIVE, [1.0], id="all"),
+    ],
+)
+def test_too_many_answers_of_the_rule_clear_nothing_and_their_share_is_told(
+    wide_reference: pl.DataFrame, shares: list[float], rows: list[int], expected: Outcome, told: list[float]
+) -> None:
+    draw = np.random.default_rng(14)
+    windows = [answered_by_rule(wide(draw, n), share) for n, share in zip(rows, shares, strict=True)]
+
+    verdict = measure_drift(wide_reference, windows, INPUTS).verdict
+
+    assert verdict.outcome is expected
+    assert [r.found for r in verdict.reasons if r.metric == "fallback answers"] == told
+
+
+def test_inputs_of_rows_that_the_rule_answered_still_count(wide_reference: pl.DataFrame) -> None:
+    draw = np.random.default_rng(15)
+    moved = (pl.col("x0") + pl.when(pl.col("_fallback").is_not_null()).then(3).otherwise(0)).alias("x0")
+
+    report = measure_drift(
+        wide_reference,
+        [answered_by_rule(wide(draw, 1000), 0.3).with_columns(moved) for _ in range(3)],
+        INPUTS,
+    )
+
+    assert report.drifted == ("x0",)
+
+
+def test_a_score_that_the_model_hardly_gave_is_not_cleared(wide_reference: pl.DataFrame) -> None:
+    draw = np.random.default_rng(16)
+
+    report = measure_drift(
+        wide_reference, [answered_by_rule(wide(draw, 1000), 0.9) for _ in range(3)], INPUTS
+    )
+
+    score, *inputs = report.columns
+    assert (score.kind, score.outcome, score.differences) == ("score", Outcome.INCONCLUSIVE, (None,) * 3)
+    assert {column.outcome for column in inputs} == {Outcome.PASS}
+    assert "0 of the last 3 windows" in next(r.message for r in report.verdict.reasons if r.metric == "drift")

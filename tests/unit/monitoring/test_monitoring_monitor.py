@@ -10,6 +10,7 @@ import pytest
 from modelway.contract import Outcome
 from modelway.monitoring.monitor import MonitoringReport, Subject, monitor
 from modelway.monitoring.policy import DriftPolicy, MonitoringPolicy
+from modelway.monitoring.report import render_monitoring
 from modelway.monitoring.triggers import Cause
 
 POLICY = MonitoringPolicy(windows=4, performance_windows=4, drift=DriftPolicy(min_rows=100))
@@ -124,3 +125,27 @@ def test_a_report_survives_the_road_through_json(reference, labels, subject, mak
     report = _look(folder, reference, labels, subject)
 
     assert MonitoringReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_performance_is_of_the_models_answers_alone(reference, subject, make_log, write_log) -> None:
+    """The rule's answers rank nothing; were they judged, a failing server would read as a decayed model."""
+    log = make_log(np.random.default_rng(1), 1600, days=120)
+    by_rule = pl.int_range(pl.len()) % 2 == 0
+    score = pl.col("_probability")
+    labels = log.select(
+        pl.col("_entity_id").alias("loan_id"),
+        (score > score.median()).cast(pl.Int8).alias("label"),
+        pl.lit(subject.as_of + timedelta(days=119)).alias("label_matured_at"),
+    )
+    ruled = log.with_columns(
+        pl.when(by_rule).then(pl.lit(0.5, pl.Float32)).otherwise(score).alias("_probability"),
+        pl.when(by_rule).then(pl.lit("store")).alias("_fallback"),
+    )
+
+    report = _look(write_log(ruled), reference, labels, subject)
+
+    assert (report.predictions, report.fallbacks) == (1600, 800)
+    assert report.performance.judged is not None
+    assert report.performance.judged.metrics.roc_auc.value == 1.0
+    assert sum(w.predictions for w in report.performance.windows) == 800
+    assert "800 by its fallback rule" in render_monitoring(report)

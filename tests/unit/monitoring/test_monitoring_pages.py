@@ -15,7 +15,13 @@ from modelway.monitoring.charts import line_chart, number, sparkline, verdict_bl
 from modelway.monitoring.evidently import UNKNOWN, decoded
 from modelway.monitoring.monitor import MonitoringReport, Subject, monitor
 from modelway.monitoring.policy import DriftPolicy, MonitoringPolicy
-from modelway.monitoring.report import read_monitoring, render_monitoring, write_monitoring
+from modelway.monitoring.report import (
+    link_monitoring,
+    links_beside,
+    read_monitoring,
+    render_monitoring,
+    write_monitoring,
+)
 
 AS_OF = datetime(2005, 5, 1, tzinfo=UTC)
 
@@ -72,6 +78,27 @@ def test_a_look_is_written_for_people_and_machines_and_read_back(look, tmp_path:
     assert path.read_text().startswith("<!doctype html>")
     assert read_monitoring(path) == report
     assert sorted(p.name for p in path.parent.iterdir()) == ["monitoring.html", "monitoring.json"]
+
+
+def test_the_page_links_to_what_else_was_written_about_its_day(look, tmp_path: Path) -> None:
+    page = tmp_path / f"monitoring-{AS_OF:%Y-%m-%d}.html"
+    write_monitoring(look(), page)
+    assert "href" not in page.read_text("utf-8"), "a link to nothing"
+    skew = page.with_name(f"skew-{AS_OF:%Y-%m-%d}.html")
+    skew.write_text("served features")
+    page.with_name("skew-2004-01-01.html").write_text("another day's")
+
+    link_monitoring(page)
+
+    assert f'<a href="{skew.name}">' in page.read_text("utf-8")
+    assert page.read_text("utf-8").count("href") == 1
+    assert f'<a href="{page.name}">' in links_beside(skew)
+
+
+def test_there_is_nothing_to_link_from_where_nobody_looked(tmp_path: Path) -> None:
+    link_monitoring(tmp_path / "monitoring-2005-05-01.html")
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_look_nobody_took_is_not_found(tmp_path: Path) -> None:
