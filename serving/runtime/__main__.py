@@ -19,6 +19,7 @@ from serving.runtime.http1.wire import Http1
 from serving.runtime.journal import journal
 from serving.runtime.link import Report, WorkerLink
 from serving.runtime.net.server import Server
+from serving.runtime.net.turn import Turn
 from serving.runtime.opening import Opening
 from serving.runtime.port import listen
 from serving.runtime.repository import REVISION, Folder, OneBundle, Repository
@@ -134,11 +135,11 @@ def serve(options: argparse.Namespace) -> None:
     stopped = _stop_signals()
     settings = _settings(options)
     sock, link = _place(options)
-    repository, models = _models(options, settings)
+    server = Server()
+    repository, models = _models(options, settings, server.turn)
     app = App(models, settings, repository)
     documents = None if link is None else link.documents(models[0].revision)
-    door = front_of(app, settings, app.sources, documents)
-    server = Server()
+    door = front_of(app, settings, app.sources, documents, server.turn)
     tls = server_context(settings.tls, "http/1.1")
     server.listen(sock, partial(Http1, app, door), tls=tls, shared=link is not None)
     ports = _serve_grpc(server, app, door, settings, options.host)
@@ -156,9 +157,11 @@ def serve(options: argparse.Namespace) -> None:
         door.close()
 
 
-def _models(options: argparse.Namespace, settings: Settings) -> tuple[Repository, Sequence[Served]]:
+def _models(
+    options: argparse.Namespace, settings: Settings, turn: Turn
+) -> tuple[Repository, Sequence[Served]]:
     """Where models come from, and those that are there now."""
-    opener = Opening(options.verify_key, settings, options.log_dir)
+    opener = Opening(options.verify_key, settings, options.log_dir, turn)
     if options.repository is not None:
         repository = Repository(Folder(options.repository), opener, control=options.model_control)
         return repository, repository.begin()

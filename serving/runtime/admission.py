@@ -14,6 +14,7 @@ import msgspec
 
 from serving.runtime.exposition import Family
 from serving.runtime.keys import ApiKey, Keys
+from serving.runtime.net.turn import Turn
 from serving.runtime.settings import Settings
 from serving.runtime.transport import Head
 
@@ -87,13 +88,17 @@ class TokenBuckets:
 class Admission:
     """What the settings say about clients, applied."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, turn: Turn | None = None) -> None:
         """Read the keys, if there are to be any.
+
+        Args:
+            settings: Keys and limits.
+            turn: Of the loop on which clients come; ended early where there is no room.
 
         Raises:
             ConfigError: The keys file cannot be used.
         """
-        limits = settings.limits
+        limits, self._turn = settings.limits, turn or Turn()
         self._keys = None if settings.keys_file is None else Keys(settings.keys_file)
         self._buckets = None if limits.rate_rps is None else TokenBuckets(limits.rate_rps, limits.burst)
         self._max_in_flight = limits.max_in_flight
@@ -124,12 +129,19 @@ class Admission:
         if self._buckets is not None and (wait_s := self._buckets.take(client.name)):
             message = f"too many requests; the next one in {wait_s:.3f} s"
             return self._deny(Denial(429, "rate", message, (("retry-after", str(ceil(wait_s))),)))
-        with self._lock:
-            if self._max_in_flight is None or self._in_flight < self._max_in_flight:
-                self._in_flight += 1
-                return None
+        if self._entered():
+            return None
+        self._turn.settle()  # who waits for the end of the turn is answered before anybody is turned away
+        if self._entered():
+            return None
         message = f"{self._max_in_flight} requests are under way, which is all this server takes"
         return self._deny(Denial(503, "in_flight", message, (("retry-after", str(_RETRY_S)),)))
+
+    def _entered(self) -> bool:
+        with self._lock:
+            room = self._max_in_flight is None or self._in_flight < self._max_in_flight
+            self._in_flight += room
+            return room
 
     def leave(self) -> None:
         """Its answer is on its way."""

@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 
 from modelway.bundle.policy import Batching
-from serving.runtime.exchange import Exchange, Model
+from serving.runtime.deadlines import expired
+from serving.runtime.exchange import Exchange, Model, answered
 from serving.runtime.exposition import Family, Histogram
 from serving.runtime.journal import journal
 from serving.runtime.metrics import Metrics
 from serving.runtime.parsed import Matrix, infinite
-from serving.runtime.problems import ExpiredError
 
 LANES = 2
 """Runs of the graph at one time. More would only share the process's core."""
@@ -161,7 +161,7 @@ class Batcher:
         return batch
 
     def _run(self, batch: Sequence[_Waiting]) -> None:
-        living = [waiting for waiting in batch if not _expired(waiting.exchange)]
+        living = [waiting for waiting in batch if not expired(waiting.exchange)]
         for waiting in living:
             waiting.exchange.begin()
         if len(living) > 1:
@@ -182,7 +182,7 @@ class Batcher:
         for waiting in batch:
             end = start + waiting.rows
             own = probabilities[start] if type(waiting.features) is bytes else probabilities[start:end]
-            _answer(waiting, own)
+            answered(waiting.exchange, own, waiting.features)
             start = end
 
     def _alone(self, waiting: _Waiting) -> None:
@@ -196,7 +196,7 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             waiting.exchange.fail(error)
             return
-        _answer(waiting, own)
+        answered(waiting.exchange, own, features)
 
     def _scored(self, matrix: Matrix) -> Matrix:
         self._count(len(matrix))
@@ -206,17 +206,3 @@ class Batcher:
         with self._changed:
             self._runs += 1
             self._batch_rows.add(rows)
-
-
-def _answer(waiting: _Waiting, probabilities: np.float32 | Matrix) -> None:
-    try:
-        waiting.exchange.finish(probabilities, waiting.features)
-    except Exception as error:  # noqa: BLE001 - the others of the batch are to be answered too
-        waiting.exchange.fail(error)
-
-
-def _expired(exchange: Exchange) -> bool:
-    if exchange.deadline_ns is None or perf_counter_ns() <= exchange.deadline_ns:
-        return False
-    exchange.fail(ExpiredError())
-    return True

@@ -53,6 +53,14 @@ def in_time(then: Scorer) -> Scorer:
     return score
 
 
+def expired(exchange: Exchange) -> bool:
+    """Whether its time is over; it is then refused."""
+    if exchange.deadline_ns is None or perf_counter_ns() <= exchange.deadline_ns:
+        return False
+    exchange.fail(ExpiredError())
+    return True
+
+
 def _header_ns(text: str | None) -> int | None:
     if text is None:
         return None

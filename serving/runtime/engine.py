@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from modelway.optimize.cuda import Gpu
     from serving.runtime.onnx_graph import OnnxGraph
 
+ROWS_AT_ONCE = 16
+"""Single rows that may be put side by side for one run."""
 COMPARED_ROWS = 256
 """Rows of the drift reference that an engine must answer like the graph before it may serve."""
 
@@ -22,17 +24,17 @@ class Backend(Protocol):
     """What computes."""
 
     platform: str
-    row: Matrix
-    """float32 (1, F): where a single row is put."""
+    rows: Matrix
+    """float32 (`ROWS_AT_ONCE`, F): where single rows are put."""
     output: Matrix
-    """float32 (1,): where its answer appears."""
+    """float32 (`ROWS_AT_ONCE`,): where their answers appear."""
 
     def run(self, matrix: Matrix) -> Matrix:
         """Answers for float32 rows (n, F). Any thread."""
         ...
 
-    def run_row(self) -> None:
-        """Score `row` into `output`. One thread at a time."""
+    def run_rows(self, count: int) -> None:
+        """Score the first of `rows` into `output`. One thread at a time."""
         ...
 
 

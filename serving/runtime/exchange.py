@@ -182,19 +182,9 @@ def direct(model: Model) -> Scorer:
     return score
 
 
-def unwatched(model: Model, route: Route) -> Callable[[Head, bytes, Respond, int], None]:
-    """Decode, score, answer: what `direct` does with an exchange, for requests that need none."""
-    decode, encode, one, many = route.codec.decode, route.encode, model.one, model.many
-    remember, scored = route.remember, route.scored
-
-    def answer(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
-        parsed = decode(head, body)
-        values: Any = parsed.values
-        probabilities, features = one(values) if type(values) is list else (many(values), values)
-        headers, text = encode(parsed, probabilities)
-        if remember is not None:
-            remember(parsed, probabilities, features)
-        scored(200, perf_counter_ns() - start_ns, parsed.rows)
-        respond(200, headers, text)
-
-    return answer
+def answered(exchange: Exchange, probabilities: np.float32 | Matrix, features: bytes | Matrix) -> None:
+    """Answer one of several; what goes wrong with it is told to its client and harms no other."""
+    try:
+        exchange.finish(probabilities, features)
+    except Exception as error:  # noqa: BLE001 - the others are to be answered too
+        exchange.fail(error)

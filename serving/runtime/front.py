@@ -14,6 +14,7 @@ from serving.runtime.admission import Admission, Client, Denial
 from serving.runtime.exposition import Source
 from serving.runtime.journal import journal
 from serving.runtime.marks import Marks
+from serving.runtime.net.turn import Turn
 from serving.runtime.settings import AccessLog, Settings
 from serving.runtime.transport import INTERNAL_ERROR, Application, Head, Headers, Respond
 
@@ -196,6 +197,7 @@ def front_of(
     settings: Settings,
     sources: list[Source],
     documents: Mapping[str, Document] | None = None,
+    turn: Turn | None = None,
 ) -> Front | None:
     """The front that the settings ask for; None where they ask for nothing of it.
 
@@ -204,13 +206,14 @@ def front_of(
         settings: Keys, limits, access log.
         sources: Gets what the front counts.
         documents: Addresses that are not answered by this process alone.
+        turn: Of the loop that brings the requests.
 
     Raises:
         ConfigError: The keys file cannot be used, or OpenTelemetry is not installed.
     """
     if not (settings.guarded or settings.observed or documents):
         return None
-    admission = Admission(settings) if settings.guarded else None
+    admission = Admission(settings, turn) if settings.guarded else None
     sources += [] if admission is None else [admission]
     observers: list[Observer] = [] if settings.access_log is None else [AccessLines(settings.access_log)]
     if settings.traces is not None:

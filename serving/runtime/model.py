@@ -12,7 +12,7 @@ import numpy as np
 
 from modelway.bundle.bundle import MODEL_FILE, Bundle
 from modelway.bundle.manifest import rejected
-from serving.runtime.engine import choose
+from serving.runtime.engine import ROWS_AT_ONCE, choose
 from serving.runtime.onnx_graph import OnnxGraph
 from serving.runtime.parsed import Matrix, infinite
 from serving.runtime.problems import InvalidOutputError, ModelFailureError
@@ -20,20 +20,23 @@ from serving.runtime.problems import InvalidOutputError, ModelFailureError
 _SLACK = 1e-6
 """Float32 arithmetic may leave [0, 1] by this much without being wrong."""
 _LOWEST, _HIGHEST = -_SLACK, 1 + _SLACK
+_PROBED_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """How long the graph takes once it is warm."""
+    """What is known of the graph once it is warm."""
 
     one_row_us: float
     """Median of single rows, microseconds."""
+    alike: bool
+    """Whether it answers a row with the same bits alone and beside others."""
 
 
 class Model:
     """One model on one core, or on a GPU; threads may share it."""
 
-    __slots__ = ("_buffer", "_lock", "_output", "_pack", "_run", "_run_row", "platform", "why", "width")
+    __slots__ = ("_buffer", "_lock", "_output", "_pack", "_run", "_run_rows", "platform", "why", "width")
 
     platform: str
     """What computes: `onnxruntime`, `tensorrt_rtx` or `tensorrt`."""
@@ -51,10 +54,24 @@ class Model:
         graph = OnnxGraph(bundle.read(MODEL_FILE), self.width)
         backend, self.why = choose(bundle, graph)
         self.platform = backend.platform
-        self._run, self._run_row = backend.run, backend.run_row
-        self._buffer, self._output = backend.row.reshape(-1).data.cast("B"), backend.output
+        self._run, self._run_rows = backend.run, backend.run_rows
+        self._buffer, self._output = backend.rows.reshape(-1).data.cast("B"), backend.output
         self._pack = Struct(f"={self.width}f").pack
         self._lock = threading.Lock()
+
+    def pack(self, values: Sequence[float]) -> bytes:
+        """One row as float32 bytes, as the graph sees it.
+
+        Args:
+            values: Of length F, NaN for missing, not infinite.
+
+        Raises:
+            RequestError: A value is beyond the range of float32.
+        """
+        try:
+            return self._pack(*values)
+        except OverflowError as error:
+            raise infinite() from error
 
     def one(self, values: Sequence[float]) -> tuple[np.float32, bytes]:
         """Score one row.
@@ -69,21 +86,34 @@ class Model:
             RequestError: A value is beyond the range of float32.
             ModelFailureError: The graph failed or gave no probability.
         """
+        packed = self.pack(values)
+        return self.rows((packed,))[0], packed
+
+    def rows(self, packed: Sequence[bytes]) -> Sequence[np.float32]:
+        """Score single rows in one run.
+
+        Args:
+            packed: At least one, at most `ROWS_AT_ONCE`, each as `pack` makes it.
+
+        Returns:
+            The probability of each.
+
+        Raises:
+            ModelFailureError: The graph failed or gave no probability for a row.
+        """
+        together, count = b"".join(packed), len(packed)
+        if not self._lock.acquire(blocking=False):  # the other thread scores rows: never wait for it
+            return list(self.many(np.frombuffer(together, np.float32).reshape(count, -1)))
         try:
-            packed = self._pack(*values)
-        except OverflowError as error:
-            raise infinite() from error
-        if not self._lock.acquire(blocking=False):  # the other thread scores a row: never wait for it
-            return self.many(np.frombuffer(packed, np.float32).reshape(1, -1))[0], packed
-        try:
-            self._buffer[:] = packed
-            self._run_row()
-            probability: np.float32 = self._output[0]
+            self._buffer[: len(together)] = together
+            self._run_rows(count)
+            found = list(self._output[:count])
         finally:
             self._lock.release()
-        if not _LOWEST <= float(probability) <= _HIGHEST:
-            raise _no_probability(probability)
-        return probability, packed
+        for probability in found:
+            if not _LOWEST <= float(probability) <= _HIGHEST:
+                raise _no_probability(probability)
+        return found
 
     def many(self, matrix: Matrix) -> Matrix:
         """Score rows.
@@ -106,7 +136,7 @@ class Model:
         return output.reshape(-1)
 
     def warm_up(self, rounds: int = 20) -> WarmUp:
-        """Run both paths until first-run costs are paid, and time a single row.
+        """Run both paths until first-run costs are paid, time a single row, look whether rows mix.
 
         Raises:
             BundleRejectedError: The graph cannot be run at all.
@@ -119,7 +149,32 @@ class Model:
         for rows in (1, 8):
             matrix = np.zeros((rows, self.width), np.float32)
             self._tried(partial(self.many, matrix))
-        return WarmUp(one_row_us=float(np.median(took_us)))
+        return WarmUp(one_row_us=float(np.median(took_us)), alike=self._alike())
+
+    def _alike(self) -> bool:
+        """Whether rows drawn at random get the same bits alone and beside others, however many they are."""
+        draw = np.random.default_rng(0)
+        scale = 10.0 ** draw.integers(-2, 5, size=(_PROBED_ROWS, 1))
+        rows = (draw.normal(size=(_PROBED_ROWS, self.width)) * scale).astype(np.float32)
+        rows[::4] = np.abs(np.round(rows[::4]))  # codes of categories
+        rows[1::3, draw.integers(self.width)] = np.nan
+        try:
+            alone = [self._bits(row) for row in rows]
+            return len(set(alone)) > 1 and all(
+                self._bits(rows[at : at + count]) == b"".join(alone[at : at + count])
+                for count in range(2, ROWS_AT_ONCE + 1)
+                for at in (0, _PROBED_ROWS - count)
+            )
+        except ModelFailureError:
+            return False
+
+    def _bits(self, rows: Matrix) -> bytes:
+        """What the graph says of them, be it a probability or not."""
+        with self._lock:
+            self._buffer[: rows.nbytes] = rows.tobytes()
+            count = rows.size // self.width
+            self._run_rows(count)
+            return self._output[:count].tobytes()
 
     def _tried(self, run: Any) -> None:
         try:

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from modelway.bundle.bundle import MODEL_FILE
 from modelway.bundle.manifest import rejected
 from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
+from serving.runtime.engine import ROWS_AT_ONCE
 from serving.runtime.parsed import Matrix
 from serving.runtime.problems import ModelFailureError
 
@@ -17,7 +18,7 @@ PROVIDERS = ["CPUExecutionProvider"]
 
 
 class OnnxGraph:
-    """One session; threads may share `run`, but only one at a time may use the row."""
+    """One session; threads may share `run`, but only one at a time may use the rows."""
 
     platform = "onnxruntime"
 
@@ -33,8 +34,9 @@ class OnnxGraph:
         """
         self._session = _session(content)
         _check_graph(self._session, width)
-        self.row, self.output = np.zeros((1, width), np.float32), np.zeros(1, np.float32)
-        self._run_bound = _runner(self._session, _bound(self._session, self.row, self.output))
+        self.rows = np.zeros((ROWS_AT_ONCE, width), np.float32)
+        self.output = np.zeros(ROWS_AT_ONCE, np.float32)
+        self._runs = _runs(self._session, self.rows, self.output)
 
     def run(self, matrix: Matrix) -> Matrix:
         """Answers for float32 rows (n, F).
@@ -47,14 +49,14 @@ class OnnxGraph:
         except Exception as error:  # ONNX Runtime's exceptions share no base but this one
             raise ModelFailureError(f"the graph failed: {error}") from error
 
-    def run_row(self) -> None:
-        """Score what lies in `row` into `output`.
+    def run_rows(self, count: int) -> None:
+        """Score the first of `rows` into `output`.
 
         Raises:
             ModelFailureError: The graph failed.
         """
         try:
-            self._run_bound()
+            self._runs[count - 1]()
         except Exception as error:  # as above
             raise ModelFailureError(f"the graph failed: {error}") from error
 
@@ -86,12 +88,18 @@ def _check_graph(session: Any, width: int) -> None:
         raise rejected(MODEL_FILE, f"must give a float output {GRAPH_OUTPUT!r}, gives {sorted(outputs)}")
 
 
-def _bound(session: Any, row: Matrix, output: Matrix) -> Any:
-    """Tie the graph to two arrays of ours: 3 µs less a row than feeding and fetching."""
+def _runs(session: Any, rows: Matrix, output: Matrix) -> list[Callable[[], None]]:
+    """What runs the graph on the first row, the first two, and so on: 3 µs less than feeding and fetching."""
+    beyond = _answer_shape(session, rows[:1])[1:]
+    counts = range(1, len(rows) + 1)
+    return [_runner(session, _bound(session, rows[:n], output[:n].reshape(n, *beyond))) for n in counts]
+
+
+def _bound(session: Any, rows: Matrix, output: Matrix) -> Any:
+    """Tie the graph to two arrays of ours."""
     binding = session.io_binding()
-    binding.bind_ortvalue_input(GRAPH_INPUT, ort.OrtValue.ortvalue_from_numpy(row))
-    shape = _answer_shape(session, row)
-    binding.bind_ortvalue_output(GRAPH_OUTPUT, ort.OrtValue.ortvalue_from_numpy(output.reshape(shape)))
+    binding.bind_ortvalue_input(GRAPH_INPUT, ort.OrtValue.ortvalue_from_numpy(rows))
+    binding.bind_ortvalue_output(GRAPH_OUTPUT, ort.OrtValue.ortvalue_from_numpy(output))
     return binding
 
 

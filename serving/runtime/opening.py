@@ -5,6 +5,7 @@ from pathlib import Path
 
 from modelway.bundle.bundle import Bundle
 from serving.runtime.model import Model
+from serving.runtime.net.turn import Turn
 from serving.runtime.prediction_log import PredictionLog
 from serving.runtime.prediction_table import parquet_writer
 from serving.runtime.served import Served
@@ -18,15 +19,19 @@ class Opening:
     unloaded is still written, and after the next load it goes on.
     """
 
-    def __init__(self, verify_key: Path, settings: Settings, log_dir: Path | None) -> None:
+    def __init__(
+        self, verify_key: Path, settings: Settings, log_dir: Path | None, turn: Turn | None = None
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             verify_key: PEM of the key that must have signed every bundle.
             settings: Limits and the like.
             log_dir: Of the prediction logs; None keeps none.
+            turn: Of the loop that will bring the requests.
         """
         self._verify_key, self._settings, self._log_dir = verify_key, settings, log_dir
+        self._turn = turn
         self._logs: dict[tuple[str, str, str], PredictionLog] = {}
 
     def __call__(self, folder: Path, revision: str) -> Served:
@@ -39,7 +44,7 @@ class Opening:
         """
         bundle = Bundle.open(folder, verify_key=self._verify_key)
         log = self._log(bundle, revision)
-        served = Served(bundle, revision, Model(bundle), log, settings=self._settings)
+        served = Served(bundle, revision, Model(bundle), log, settings=self._settings, turn=self._turn)
         served.warm_up()
         return served
 

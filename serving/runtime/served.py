@@ -13,18 +13,20 @@ from serving.runtime.chain import Stage, chain
 from serving.runtime.codecs import V1Json, V2Json
 from serving.runtime.columns import Columns
 from serving.runtime.deadlines import Deadlines
-from serving.runtime.exchange import Codec, Exchange, Route, Scorer, direct, unwatched
+from serving.runtime.exchange import Codec, Exchange, Route, Scorer, direct
 from serving.runtime.exposition import Family
 from serving.runtime.journal import journal
 from serving.runtime.keyed import key_reader
 from serving.runtime.marks import marks_of
 from serving.runtime.metrics import Metrics
 from serving.runtime.model import Model
+from serving.runtime.net.turn import Turn
 from serving.runtime.parsed import Matrix, Parsed
 from serving.runtime.prediction_log import Entry, PredictionLog
 from serving.runtime.problems import ExpiredError, InvalidOutputError, ModelFailureError, RequestError
 from serving.runtime.settings import Settings
 from serving.runtime.transport import Head, Respond
+from serving.runtime.turns import Company
 
 SLOW_ROW_US = 1000.0
 """A graph that takes longer for one row is always batched, which takes it off the thread of the probes."""
@@ -36,7 +38,7 @@ Handler = Callable[[Head, bytes, Respond, int], None]
 class Served:
     """What every protocol calls. Ready once it was warmed up."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process gives its models, each with its default
         self,
         bundle: Bundle,
         revision: str,
@@ -44,8 +46,17 @@ class Served:
         log: PredictionLog | None = None,
         *,
         settings: Settings | None = None,
+        turn: Turn | None = None,
     ) -> None:
         """Join the parts; not ready until `ready` is set.
+
+        Args:
+            bundle: What is served.
+            revision: Its name in answers, metrics and log.
+            model: The bundle's graph.
+            log: Of its predictions; None keeps none.
+            settings: Limits and the like.
+            turn: Of the loop that brings the requests; without it each is scored by itself.
 
         Raises:
             ConfigError: The settings name an online store that is none.
@@ -62,13 +73,17 @@ class Served:
         self.deadlines = Deadlines(policy_ms) if limited else None
         self.reader = key_reader(bundle, self.columns, self.settings.online_store)
         self._stages: list[Stage] = []
+        self._turn = turn
         self.direct: Scorer = direct(model)
         self.scorer = self.direct
         self._started_s = time.time()
 
     def warm_up(self) -> None:
         """Pay first-run costs before the first client does, find out how heavy the graph is; `compose`."""
-        self.slow = self.model.warm_up().one_row_us > SLOW_ROW_US
+        found = self.model.warm_up()
+        self.slow = found.one_row_us > SLOW_ROW_US
+        if found.alike and self._turn is not None:
+            self.direct = Company(self.model, self._turn).score
         self.compose()
 
     def compose(self) -> None:
@@ -82,12 +97,11 @@ class Served:
         return self._watched(route, self.deadlines) if watched else self._plain(route)
 
     def _plain(self, route: Route) -> Handler:
-        fail = self.fail
-        answer = unwatched(self.model, route) if self.scorer is self.direct else _scoring(self.scorer, route)
+        decode, score, fail = route.codec.decode, self.scorer, self.fail
 
         def handle(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
             try:
-                answer(head, body, respond, start_ns)
+                score(Exchange(route, decode(head, body), respond, start_ns))
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 fail(error, route, respond, start_ns)
 
@@ -173,15 +187,6 @@ class Served:
         yield metrics.gauge(
             "modelway_start_time_seconds", "When the process began, Unix time.", self._started_s
         )
-
-
-def _scoring(score: Scorer, route: Route) -> Handler:
-    decode = route.codec.decode
-
-    def answer(head: Head, body: bytes, respond: Respond, start_ns: int) -> None:
-        score(Exchange(route, decode(head, body), respond, start_ns))
-
-    return answer
 
 
 def _close_beside(stages: Iterable[Stage]) -> None:

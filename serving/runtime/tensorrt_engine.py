@@ -11,6 +11,7 @@ from modelway.bundle.signature import GRAPH_INPUT, GRAPH_OUTPUT
 from modelway.errors import EngineError
 from modelway.optimize.cuda import Device
 from modelway.optimize.tensorrt import load_module
+from serving.runtime.engine import ROWS_AT_ONCE
 from serving.runtime.parsed import Matrix
 from serving.runtime.problems import ModelFailureError
 
@@ -33,8 +34,9 @@ class TensorRtEngine:
         self._context = None if self._engine is None else self._engine.create_execution_context()
         if self._context is None:
             raise EngineError(f"{about.module} {about.version} does not load {about.file}")
-        self.row, self.output = np.zeros((1, width), np.float32), np.zeros(1, np.float32)
-        self._input = self._device.allocate(self._max_rows * width * self.row.itemsize)
+        self.rows = np.zeros((ROWS_AT_ONCE, width), np.float32)
+        self.output = np.zeros(ROWS_AT_ONCE, np.float32)
+        self._input = self._device.allocate(self._max_rows * width * self.rows.itemsize)
         self._answers = self._device.allocate(self._max_rows * self.output.itemsize)
         self._bind(self._context)
         freed = weakref.finalize(self, self._device.release, (self._input, self._answers))
@@ -47,18 +49,21 @@ class TensorRtEngine:
             ModelFailureError: The GPU failed.
         """
         rows, output = np.ascontiguousarray(matrix, np.float32), np.empty(len(matrix), np.float32)
-        for start in range(0, len(rows), self._max_rows):
-            part = slice(start, start + self._max_rows)
-            self._score(rows[part], output[part])
+        self._in_parts(rows, output)
         return output
 
-    def run_row(self) -> None:
-        """Score what lies in `row` into `output`.
+    def run_rows(self, count: int) -> None:
+        """Score the first of `rows` into `output`.
 
         Raises:
             ModelFailureError: The GPU failed.
         """
-        self._score(self.row, self.output)
+        self._in_parts(self.rows[:count], self.output[:count])
+
+    def _in_parts(self, rows: Matrix, output: Matrix) -> None:
+        for start in range(0, len(rows), self._max_rows):
+            part = slice(start, start + self._max_rows)
+            self._score(rows[part], output[part])
 
     def _score(self, rows: Matrix, output: Matrix) -> None:
         try:

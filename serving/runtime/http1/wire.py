@@ -72,6 +72,8 @@ class Http1:
             self._since_s = self._loop.now_s
         while data and not self._held_up():
             data = self._take(data)
+            if data and self._open:  # who sends ahead waits for nobody's company
+                self._loop.settle()
         if data:
             self._keep(data)
 

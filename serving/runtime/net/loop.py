@@ -9,6 +9,7 @@ from time import gmtime, monotonic, time
 
 from serving.runtime.journal import journal
 from serving.runtime.net.poller import Poller, poller
+from serving.runtime.net.turn import Turn
 
 _TURN_S = 1.0
 """How often the loop looks round when nothing happens."""
@@ -31,6 +32,7 @@ class Loop:
         """The `date` header of answers of this second (RFC 9110, 6.6.1)."""
         self.ident = 0
         """Of its thread."""
+        self.turn = Turn()
         self.outbox: list[Callable[[], None]] = []
         """What is to be sent at the end of this turn."""
         self._soon: deque[Callable[[], None]] = deque()
@@ -74,6 +76,10 @@ class Loop:
         self.soon(self._end)
         return self._ended.wait(wait_s)
 
+    def settle(self) -> None:
+        """Do what was left for the end of this turn."""
+        self._guarded(self.turn.settle)
+
     def _end(self) -> None:
         self._running = False
 
@@ -85,7 +91,7 @@ class Loop:
             self._guarded(self._soon.popleft())
 
     def _run(self) -> None:
-        self.ident = threading.get_ident()
+        self.ident = self.turn.ident = threading.get_ident()
         ready, look_at_s = self.poller.ready, self.now_s + _TURN_S
         while self._running:
             found = ready(_TURN_S)
@@ -95,6 +101,7 @@ class Loop:
                 look_at_s = self.now_s + _TURN_S
                 for look in self._rounds:
                     self._guarded(look)
+            self.settle()
             if self.outbox:
                 self._send()
         self.poller.close()

@@ -7,6 +7,7 @@ import time
 from serving.runtime.net.connection import Wiring
 from serving.runtime.net.listener import Listener
 from serving.runtime.net.loop import Loop
+from serving.runtime.net.turn import Turn
 from serving.runtime.port import deafen
 
 _LAST_ARRIVALS_S = 0.1
@@ -21,6 +22,11 @@ class Server:
         self._loop = Loop("serve")
         self._listeners: list[Listener] = []
         self._own: list[socket.socket] = []
+
+    @property
+    def turn(self) -> Turn:
+        """Of the loop: where work is left for the end of a turn."""
+        return self._loop.turn
 
     def listen(
         self, sock: socket.socket, wiring: Wiring, *, tls: ssl.SSLContext | None = None, shared: bool = False

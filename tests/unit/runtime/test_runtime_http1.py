@@ -28,6 +28,9 @@ class Turns:
     def soon(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
+    def settle(self) -> None:
+        """Nothing is left for the end of a turn here."""
+
     def turn(self) -> None:
         while self.calls:
             self.calls.pop(0)()
