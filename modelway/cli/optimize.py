@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from modelway.cli.optimize_input import bundle_of, matrix_of
 from modelway.cli.output import emit
-from modelway.errors import ConfigError, ParityError, SourceError
+from modelway.errors import ConfigError, ParityError
 from modelway.home import Home
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import numpy as np
-    import numpy.typing as npt
-
-    from modelway.bundle.bundle import Bundle
     from modelway.bundle.engines import Precision
 
 app = typer.Typer(
@@ -35,6 +32,7 @@ _JSON = typer.Option(False, "--json", help="Print JSON.")
 _LIMIT = typer.Option(1e-4, help="Largest allowed |probability difference| to the bundle's graph.")
 _ARCH = typer.Option([], help="GPU architecture to compile for, e.g. sm89; repeat it for more.")
 _PRECISION = typer.Option(["fp32"], help="fp32, fp16, bf16 or int8, of matrix products; repeat it for more.")
+_OUT = typer.Option(None, help="Folder for the new bundle; default: .modelway/engines/bundles.")
 _MAX_ROWS = typer.Option(1024, min=1, help="Most rows that one call to an engine may bring.")
 
 
@@ -44,9 +42,9 @@ def show(model: str = _MODEL, bundle: Path = _BUNDLE, verify_key: Path = _KEY, j
     from modelway.optimize.inspection import facts, latencies  # noqa: PLC0415 - ONNX, half a second
     from modelway.optimize.scoring import Graph  # noqa: PLC0415 - as above
 
-    chosen = _bundle(model, bundle, verify_key)
+    chosen = bundle_of(model, bundle, verify_key)
     content = chosen.model.read_bytes()
-    found, timed = facts(content), latencies(Graph(content), _matrix(chosen, None))
+    found, timed = facts(content), latencies(Graph(content), matrix_of(chosen, None))
     if json_:
         emit([{"digest": chosen.digest, **found, "latency": timed}], as_json=True)
         return
@@ -68,8 +66,8 @@ def check(
     """Ask the graph about real rows and mutations of them. Exit code 1 when an answer is not sane."""
     from modelway.optimize.inspection import sane  # noqa: PLC0415 - ONNX, half a second
 
-    chosen = _bundle(model, bundle, verify_key)
-    verdict = sane(chosen.model.read_bytes(), _matrix(chosen, rows), chosen.signature)
+    chosen = bundle_of(model, bundle, verify_key)
+    verdict = sane(chosen.model.read_bytes(), matrix_of(chosen, rows), chosen.signature)
     lines: list[Mapping[str, Any]] = [
         {"checked": r.metric, "outcome": r.outcome.value, "found": r.message, "rows": r.samples}
         for r in verdict.reasons
@@ -102,9 +100,9 @@ def compare(
     """Make every variant of the graph, hold each to parity, time it here, and say which to take."""
     from modelway.optimize import compare as comparing  # noqa: PLC0415 - ONNX, half a second
 
-    chosen = _bundle(model, bundle, verify_key)
+    chosen = bundle_of(model, bundle, verify_key)
     plan = comparing.Plan(limit=limit, archs=arch, precisions=_precisions(precision))
-    found = comparing.compare(chosen, _matrix(chosen, rows), plan, _engine_folder())
+    found = comparing.compare(chosen, matrix_of(chosen, rows), plan, _engine_folder())
     page = report or Home.current().reports / "optimize" / f"{chosen.digest[:12]}.md"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(comparing.markdown(found))
@@ -115,6 +113,32 @@ def compare(
     for variant in found.variants:
         print(f"{variant.name}: {variant.note}")
     print(f"take {found.chosen}: {found.why}\nreport: {page}")
+    if found.chosen == comparing.INT8:
+        print("modelway optimize int8 signs a bundle of it")
+
+
+@app.command()
+def int8(
+    model: str = _MODEL,
+    out: Path = _OUT,
+    rows: Path = _ROWS,
+    limit: float = _LIMIT,
+    bundle: Path = _BUNDLE,
+    verify_key: Path = _KEY,
+    json_: bool = _JSON,
+) -> None:
+    """Put a network's products into int8 and sign a new bundle. Exit code 1 where its answers change."""
+    from modelway.bundle.signing import load_or_create_key  # noqa: PLC0415 - --help does without
+    from modelway.optimize.repack import in_int8  # noqa: PLC0415 - ONNX, half a second
+
+    chosen = bundle_of(model, bundle, verify_key)
+    made = in_int8(chosen, matrix_of(chosen, rows), limit=limit)
+    signed = made.signed(out or _engine_folder() / "bundles", load_or_create_key(Home.current().keys))
+    if json_:
+        found = {"bundle": str(signed.path), "digest": signed.digest, **made.verdict.model_dump(mode="json")}
+        emit([found], as_json=True)
+        return
+    print(f"{made.verdict.summary()}\nbundle: {signed.path}")
 
 
 @app.command()
@@ -122,7 +146,7 @@ def engines(
     model: str = _MODEL,
     arch: list[str] = _ARCH,
     precision: list[str] = _PRECISION,
-    out: Path = typer.Option(None, help="Folder for the new bundle; default: .modelway/engines/bundles."),
+    out: Path = _OUT,
     module: str = typer.Option("tensorrt_rtx", help="tensorrt_rtx, or tensorrt on the GPU itself."),
     max_rows: int = _MAX_ROWS,
     rows: Path = _ROWS,
@@ -136,11 +160,11 @@ def engines(
     from modelway.bundle.signing import load_or_create_key  # noqa: PLC0415 - as above
     from modelway.optimize import engines as making  # noqa: PLC0415 - ONNX, half a second
 
-    chosen = _bundle(model, bundle, verify_key)
+    chosen = bundle_of(model, bundle, verify_key)
     targets = making.Targets(
         _module(module), arch or ["current"], _precisions(precision), Profile.up_to(max_rows), limit
     )
-    made = making.make_engines(chosen, _matrix(chosen, rows), targets, _engine_folder())
+    made = making.make_engines(chosen, matrix_of(chosen, rows), targets, _engine_folder())
     key = load_or_create_key(Home.current().keys)
     signed = making.with_engines(chosen, made, out or _engine_folder() / "bundles", key)
     lines = [
@@ -179,7 +203,7 @@ def triton(
         max_queue_delay_us=delay_us,
         precision=_precisions([precision])[0],
     )
-    print(render(_bundle(model, bundle, verify_key), out, options, arch))
+    print(render(bundle_of(model, bundle, verify_key), out, options, arch))
 
 
 def _engine_folder() -> Path:
@@ -226,49 +250,6 @@ def _engine_line(engine: Any) -> Mapping[str, Any]:
         "kib": len(engine.plan) // 1024,
         "note": engine.note,
     }
-
-
-def _bundle(model: str | None, folder: Path | None, verify_key: Path | None) -> "Bundle":
-    if folder is not None:
-        from modelway.bundle.bundle import Bundle  # noqa: PLC0415 - --help does without
-        from modelway.bundle.signing import VERIFY_KEY_FILE  # noqa: PLC0415 - as above
-
-        return Bundle.open(folder, verify_key=verify_key or Home.current().keys / VERIFY_KEY_FILE)
-    if not model:
-        raise ConfigError(
-            "no model named", expected="NAME, NAME@VERSION, or --bundle DIR", remedy="modelway models list"
-        )
-    return _registered(model)
-
-
-def _registered(model: str) -> "Bundle":
-    from modelway.cli.naming import parsed  # noqa: PLC0415 - --help does without
-    from stacks.active import registry  # noqa: PLC0415 - ZenML and MLflow, seconds that --bundle need not pay
-
-    return registry().bundle(*parsed(model))
-
-
-def _matrix(bundle: "Bundle", rows: Path | None) -> "npt.NDArray[np.float32]":
-    """Encoded rows: the file's, or those of the drift reference, which are stored encoded."""
-    import polars as pl  # noqa: PLC0415 - --help does without
-
-    from modelway.training.encoding import encode  # noqa: PLC0415 - as above
-
-    if rows is None:
-        return (
-            pl.read_parquet(bundle.reference, columns=list(bundle.signature.names))
-            .to_numpy()
-            .astype("float32", order="C")
-        )
-    try:
-        frame = pl.read_parquet(rows)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceError(
-            f"{rows} cannot be read: {str(error).splitlines()[0]}",
-            expected="a Parquet file with the model's inputs by name",
-            remedy="leave --rows out to take the bundle's own reference rows",
-        ) from error
-    return encode(frame, bundle.signature)
 
 
 def _plain(value: object) -> str:

@@ -28,6 +28,7 @@ MEASURED_S = 0.3
 """How long each batch size is repeated."""
 WORTH_CHANGING = 0.95
 """Another variant is taken when its median for one row is below this share of the graph's."""
+INT8 = "onnx-int8"
 MAX_PROBABILITY_GAP: float = Gates.model_fields["max_parity_error"].default
 
 
@@ -98,7 +99,7 @@ def compare(bundle: Bundle, X: Matrix, plan: Plan, cache: Path) -> Comparison:
     content, threshold = bundle.read(MODEL_FILE), bundle.signature.threshold
     variants = [
         _tried("onnx", lambda: _as_it_is(content, X)),
-        _tried("onnx-int8", lambda: _int8(content, X, plan.limit, threshold)),
+        _tried(INT8, lambda: _int8(content, X, plan.limit, threshold)),
         *(_tried(f"tensor-{form}", partial(_tensor, content, form, X, plan.limit)) for form in _FORMS),
         *_engines(bundle, X, plan, cache),
     ]
@@ -158,7 +159,7 @@ def _as_it_is(content: bytes, X: Matrix) -> Variant:
 
 def _int8(content: bytes, X: Matrix, limit: float, threshold: float) -> Variant:
     made = int8(content, X, limit=limit, threshold=threshold)
-    return _measured("onnx-int8", made.content, made.parity, f"{made.calibration_rows} calibration rows", X)
+    return _measured(INT8, made.content, made.parity, f"{made.calibration_rows} calibration rows", X)
 
 
 def _tensor(content: bytes, form: Form, X: Matrix, limit: float) -> Variant:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from modelway.bundle.bundle import MODEL_FILE, REQUIRED_FILES, Bundle, write_bundle
+from modelway.bundle.bundle import MODEL_FILE, Bundle, Content
 from modelway.bundle.canonical import canonical_json
 from modelway.bundle.engines import ENGINES_FILE, EngineFingerprint, Engines, Precision, Profile
 from modelway.contract import Verdict
@@ -18,6 +18,7 @@ from modelway.errors import ParityError
 from modelway.optimize.engine_cache import EngineCache
 from modelway.optimize.precision import Half, products_in
 from modelway.optimize.quantize import int8
+from modelway.optimize.repack import repacked
 from modelway.optimize.same import Scorer, same_answers
 from modelway.optimize.tensorrt import build_engine, resolve_arch
 from modelway.optimize.trees import tensor_form, tree_nodes
@@ -148,24 +149,8 @@ def with_engines(bundle: Bundle, engines: Sequence[Engine], folder: Path, key: E
         StorageError: The disk is full or cannot be written.
     """
     listed = Engines(engines=tuple(engine.fingerprint for engine in engines))
-    kept = [name for name in bundle.manifest.files if name not in REQUIRED_FILES and not _is_engine(name)]
-    extras = {name: bundle.read(name) for name in kept}
-    extras |= {engine.fingerprint.file: engine.plan for engine in engines}
-    return write_bundle(
-        folder,
-        onnx=bundle.read(MODEL_FILE),
-        signature=bundle.signature,
-        reference=bundle.reference,
-        slo=bundle.slo,
-        card=bundle.card.read_text(),
-        lineage=bundle.lineage,
-        key=key,
-        extras=extras | {ENGINES_FILE: canonical_json(listed)},
-    )
-
-
-def _is_engine(name: str) -> bool:
-    return name == ENGINES_FILE or (name.startswith("engine-") and name.endswith(".plan"))
+    plans: dict[str, Content] = {engine.fingerprint.file: engine.plan for engine in engines}
+    return repacked(bundle, folder, key, extras=plans | {ENGINES_FILE: canonical_json(listed)})
 
 
 def _in_precision(base: bytes, precision: Precision, X: Matrix, limit: float) -> bytes:
