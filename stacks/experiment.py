@@ -6,7 +6,6 @@ from typing import Any
 from modelway.contract import Frozen
 from modelway.errors import ConfigError, NotFoundError
 from modelway.registry.model_version import ModelVersion
-from modelway.registry.stages import Stage
 from serving.rollout.experiment import Experiment
 from serving.rollout.plan import Plan
 from serving.rollout.runner import run_rollout
@@ -15,7 +14,10 @@ from serving.rollout.start import plan_over_live
 from serving.rollout.state import Phase, RolloutState
 from serving.rollout.strategies import Strategy
 from stacks.active import registry, serving_target
-from stacks.release import present_rate_rps, revision_for, settle
+from stacks.guards import require_free
+from stacks.release import present_rate_rps, revision_for, wake
+from stacks.settling import settle_all
+from stacks.standby import keep_warm
 
 
 class Tested(Frozen):
@@ -53,12 +55,12 @@ def compare(  # noqa: PLR0913 - versions, who, a metric with its effect, two lis
         ConfigError: No version, versions of several models, or an experiment that cannot be.
     """
     first, *others = _of_one_model(versions)
+    target = serving_target(first.name)
+    require_free(target, first.name)
+    control = _control(first)
     for version in versions:
         registry().approvals.check(version.name, version.version, who=who)
-    target = serving_target(first.name)
-    control = _control(first)
-    if not target.running:
-        target.serve(revision_for(control))
+    wake(target, control)
     plan = plan_over_live(
         target,
         registry().bundle(first.name, first.version),
@@ -68,8 +70,16 @@ def compare(  # noqa: PLR0913 - versions, who, a metric with its effect, two lis
     )
     if on_plan is not None:
         on_plan(plan, present_rate_rps(target, None))
-    state = run_rollout(target, plan, root=target.root, on_change=on_change)
-    return Tested(rollout=state, winner=_book(versions, state, who))
+    run_rollout(target, plan, root=target.root, on_change=on_change)
+    state = settle_all(first.name, who=who).state
+    keep_warm(registry(), target, first.name)
+    return Tested(rollout=state, winner=_winner(versions, state))
+
+
+def _winner(versions: Sequence[ModelVersion], state: RolloutState) -> ModelVersion | None:
+    won = (each for each in versions if revision_for(each).id == state.canary)
+    promoted = state.phase is Phase.PROMOTED
+    return next((registry().get(each.name, each.version) for each in won if promoted), None)
 
 
 def _control(challenger: ModelVersion) -> ModelVersion:
@@ -106,21 +116,3 @@ def _of_one_model(versions: Sequence[ModelVersion]) -> Sequence[ModelVersion]:
             remedy="name NAME@VERSION for every arm",
         )
     return versions
-
-
-def _book(versions: Sequence[ModelVersion], state: RolloutState, who: str) -> ModelVersion | None:
-    """Promote the winner; archive what broke a guardrail. The others lost no more than a comparison."""
-    dropped = {name for name, arm in (state.trial.arms if state.trial else {}).items() if arm.dropped}
-    winner = None
-    for version in versions:
-        revision = revision_for(version).id
-        if state.phase is Phase.PROMOTED and revision == state.canary:
-            winner = settle(version, state, who=who)
-        elif revision in dropped and _staged(version):
-            why = state.trial.arms[revision].dropped if state.trial else ""
-            registry().retire(version.name, version.version, who=who, why=why)
-    return winner
-
-
-def _staged(version: ModelVersion) -> bool:
-    return registry().get(version.name, version.version).stage is Stage.STAGING

@@ -1,23 +1,26 @@
 """From a registered version to live traffic on the active stack: judged, then written into the registry."""
 
-import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loadtests.traffic import Traffic, offered
 from modelway.contract import Frozen
-from modelway.errors import ApprovalError
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
-from serving.rollout.runner import run_rollout
+from serving.rollout.runner import Records, run_rollout
 from serving.rollout.start import plan_over_live
-from serving.rollout.state import Phase, RolloutState
+from serving.rollout.state import RolloutState
 from serving.rollout.strategies import Strategy
 from serving.rollout.target import Revision
 from stacks.active import registry, reports_folder, serving_target
-from stacks.standby import keep_warm, loaded, revision_in
+from stacks.guards import alone, require_free, require_idle
+from stacks.settling import settle, settle_all
+from stacks.standby import keep_warm, loaded, replicas_of, revision_in
+
+if TYPE_CHECKING:
+    from serving.rollout.kserve import KServeTarget
 
 WEIGHTS = (5, 25, 50, 100)
 
@@ -73,14 +76,17 @@ def release(
         ApprovalError: The stack's rules for production are not kept; the champion has all traffic.
         BundleRejectedError: Its bundle does not verify.
         NotReadyError: A first release did not come up.
+        TransitionError: Another model has the gateway's traffic, or another rollout is under way.
     """
+    target = serving_target(version.name)
+    require_free(target, version.name)
+    if Records(target.root).read(version.name) is not None:
+        settle_all(version.name, who=who)  # a kill may have come between its traffic and the books
     champion = registry().champion(version.name)
     if champion is None or champion.version == version.version:
         return _serve_at_once(version, who)
     registry().approvals.check(version.name, version.version, who=who)
-    target = serving_target(version.name)
-    if not target.running:
-        target.serve(revision_for(champion))
+    wake(target, champion)
     bundle = registry().bundle(version.name, version.version)
     options = full_capacity(target, plan_options) | {"keep": loaded(registry(), target, version.name)}
     plan = plan_over_live(target, bundle, revision_for(version), **options)
@@ -89,7 +95,9 @@ def release(
     out = reports_folder() / "rollouts" / plan.id
     with offered(traffic, url=target.gateway_url, model=version.name, slo=plan.slo, out=out):
         state = run_rollout(target, plan, root=target.root, on_change=on_change)
-    return Released(version=settle(version, state, who=who), url=target.gateway_url, rollout=state)
+    version = settle(version, state, who=who)
+    keep_warm(registry(), target, version.name)
+    return Released(version=version, url=target.gateway_url, rollout=state)
 
 
 def full_capacity(target: object, options: dict[str, Any]) -> dict[str, Any]:
@@ -108,49 +116,26 @@ def present_rate_rps(target: object, traffic: Traffic | None) -> float | None:
     return target.rate_rps() if isinstance(target, LocalTarget) else None
 
 
+def wake(target: "LocalTarget | KServeTarget", champion: ModelVersion) -> None:
+    """See that something serves: what did when the gateway was killed, else the champion."""
+    if target.running:
+        return
+    if isinstance(target, LocalTarget) and target.meant():
+        target.start()
+    else:
+        target.serve(revision_for(champion))
+
+
 def _serve_at_once(version: ModelVersion, who: str) -> Released:
     """The first release, or the champion again, e.g. after a restart of the machine."""
     if version.stage is not Stage.PRODUCTION:
         registry().approvals.check(version.name, version.version, who=who)
-    target = serving_target(version.name)
-    url = target.serve(revision_for(version))
-    if version.stage is not Stage.PRODUCTION:
-        why = "first release: no version was in production"
-        version = registry().promote(version.name, version.version, who=who, why=why)
-    keep_warm(registry(), target, version.name)
+    target, revision = serving_target(version.name), revision_for(version)
+    with alone(target, version.name):
+        require_idle(target, version.name)
+        url = target.serve(revision, replicas=replicas_of(target, revision.id))
+        if version.stage is not Stage.PRODUCTION:
+            why = "first release: no version was in production"
+            version = registry().promote(version.name, version.version, who=who, why=why)
+        keep_warm(registry(), target, version.name)
     return Released(version=version, url=url, rollout=None)
-
-
-def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVersion:
-    """Write a finished rollout's end into the registry: traffic first, then the books. Repeatable.
-
-    Raises:
-        ApprovalError: It was rejected meanwhile, or the rules changed; traffic is back on the champion.
-    """
-    now = registry().get(version.name, version.version)
-    undecided = state.trial is not None and state.trial.winner is None
-    if now.stage is not Stage.STAGING or state.phase is Phase.ABORTED or undecided:
-        return now  # an abort, or a test without a winner, says nothing about the version
-    evidence = {
-        "rollout": state.plan_id,
-        "verdict": json.loads(state.verdict.model_dump_json()) if state.verdict else None,
-        "seconds_to_restore": state.seconds_to_restore,
-    }
-    why = state.cause or "its canary kept every limit"
-    if state.phase is not Phase.PROMOTED:
-        return registry().retire(now.name, now.version, who=who, why=why, evidence=evidence)
-    try:
-        promoted = registry().promote(now.name, now.version, who=who, why=why, evidence=evidence)
-    except ApprovalError:
-        _give_back(now.name)
-        raise
-    keep_warm(registry(), serving_target(now.name), now.name)
-    return promoted
-
-
-def _give_back(name: str) -> None:
-    """All traffic to the version that the books call champion."""
-    if champion := registry().champion(name):
-        target = serving_target(name)
-        target.serve(revision_for(champion))
-        keep_warm(registry(), target, name)

@@ -1,22 +1,16 @@
 """Back to the version that served before: its traffic first, then the books, in one command."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from modelway.contract import Frozen, Outcome
 from modelway.errors import InputError, IntegrityError, TransitionError
 from modelway.registry.model_version import ModelVersion, RollbackPlan
-from serving.gateway.files import Holder
 from serving.rollout.local import LocalTarget
-from serving.rollout.runner import Records
 from serving.rollout.switching import Switched, switch, weights_of
-from serving.rollout.target import Revision, RevisionId, service_of
+from serving.rollout.target import Revision, RevisionId
 from stacks.active import local_gateway, registry, serves_on_a_cluster, serving_target
+from stacks.guards import alone, refuse_others, require_idle
 from stacks.standby import keep_warm, revision_in, standby, superfluous
-
-if TYPE_CHECKING:
-    from serving.rollout.kserve import KServeTarget
 
 
 class BackPlan(Frozen):
@@ -56,11 +50,11 @@ def foresee(name: str) -> BackPlan:
     target = serving_target(name) if serves_on_a_cluster() else local_gateway()  # the former writes settings
     books = models.rollback_plan(name)
     revision = revision_in(models, books.back)
-    _require_idle(target, name)
+    require_idle(target, name)
     routing = target.routing() if target.running else None
     if not isinstance(target, LocalTarget):
         return BackPlan(books=books, revision=revision, traffic=weights_of(routing), warm=False)
-    _require_own(name, weights_of(routing) or target.meant())
+    refuse_others(name, weights_of(routing) or target.meant())
     kept = standby(models, name, after=1)
     status = target.status()
     found = status.revisions.get(revision.id) if status else None
@@ -96,7 +90,7 @@ def go_back(name: str, *, who: str, why: str) -> WentBack:
     if not (who.strip() and why.strip()):
         raise InputError("a rollback without a reason", expected="who and why", remedy='say --why "…"')
     target, left = serving_target(name), registry().champion(name)
-    with _alone(target, name):
+    with alone(target, name):
         plan = foresee(name)
         _require_undecided(plan.books, left)
         require_whole(plan.books)
@@ -148,39 +142,3 @@ def _let_go(
     """What has no traffic now and is not kept, and what has it now: the version that is left."""
     leaving = set(traffic) - {each.id for each in kept}
     return tuple(sorted({*superfluous(target, name, kept), *leaving}))
-
-
-@contextmanager
-def _alone(target: "LocalTarget | KServeTarget", name: str) -> Iterator[None]:
-    """No rollout of the service begins meanwhile."""
-    holder = Holder(Records(target.root).driver_lock(name))
-    if not holder.take():
-        raise _under_way(name, "another process moves its traffic")
-    try:
-        yield
-    finally:
-        holder.release()
-
-
-def _require_idle(target: "LocalTarget | KServeTarget", name: str) -> None:
-    record = Records(target.root).read(name)
-    if record is not None and not record.state.finished:
-        raise _under_way(name, f"rollout {record.plan.id} stands at {record.state.phase.value}")
-
-
-def _under_way(name: str, found: str) -> TransitionError:
-    return TransitionError(
-        f"{name}: {found}",
-        expected="no rollout under way",
-        remedy=f"`modelway rollout abort {name}` gives all traffic back to the stable version; then go back",
-    )
-
-
-def _require_own(name: str, holders: Collection[RevisionId]) -> None:
-    others = sorted(each for each in holders if service_of(each) != name)
-    if others:
-        raise TransitionError(
-            f"{', '.join(others)} has the traffic of this gateway, no version of {name}",
-            expected=f"a version of {name}, or nothing, behind the gateway",
-            remedy=f"`modelway serve {name}`, or `modelway models rollback {name}` for the books alone",
-        )

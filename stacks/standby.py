@@ -71,6 +71,11 @@ def keep_warm(models: Registry, target: object, name: str) -> None:
             target.deploy(each, replicas=replicas)
 
 
+def replicas_of(target: object, revision: RevisionId) -> int:
+    """How many of it to ask for when it is served again: as many as it has here; one where nobody knows."""
+    return target.replicas(revision) if isinstance(target, LocalTarget) else 1
+
+
 def superfluous(target: LocalTarget, name: str, kept: Sequence[Revision]) -> tuple[RevisionId, ...]:
     """Numbered versions of the model that are deployed, have no traffic and are not kept."""
     keep = {revision.id for revision in kept}

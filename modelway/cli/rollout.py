@@ -79,39 +79,18 @@ def abort(
     why: str = typer.Option("asked for on the command line", help="Kept in the timeline."),
 ) -> None:
     """Give all traffic back to the stable revision."""
-    from serving.rollout.runner import Records, resume_rollout  # noqa: PLC0415 - --help does without
-    from stacks.active import serving_target  # noqa: PLC0415 - ZenML, a second
+    from stacks.interrupted import abort as give_up  # noqa: PLC0415 - ZenML and MLflow, seconds
 
-    target = serving_target(service)
-    records = Records(target.root)
-    record = records.require(service)
-    if record.state.finished:
-        raise TransitionError(
-            f"the last rollout of {service} is over: {record.state.phase.value}",
-            expected="one that is under way",
-            remedy=f"`modelway rollout status {service}` shows it",
-        )
-    records.ask_to_abort(service, f"{why} ({getpass.getuser()})")
-    if records.is_driven(service):
-        print("its driver will put the traffic back at its next look")
-        return
-    print(ending(resume_rollout(target, service, root=target.root, on_change=Narrator().tell)))
+    final = give_up(service, who=getpass.getuser(), why=why, on_change=Narrator().tell)
+    print("its driver will put the traffic back at its next look" if final is None else ending(final))
 
 
 @app.command()
 def resume(service: str = typer.Argument(help="Model name, e.g. credit.")) -> None:
     """Carry on a rollout whose driver was killed."""
-    from serving.rollout.runner import Records, resume_rollout  # noqa: PLC0415 - --help does without
-    from stacks.active import registry, serving_target  # noqa: PLC0415 - ZenML and MLflow, seconds
-    from stacks.release import settle  # noqa: PLC0415 - as above
+    from stacks.interrupted import resume as carry_on  # noqa: PLC0415 - ZenML and MLflow, seconds
 
-    target = serving_target(service)
-    final = resume_rollout(target, service, root=target.root, on_change=Narrator().tell)
-    arms = Records(target.root).require(service).plan.challengers
-    digest = next(arm.digest for arm in arms if arm.id == final.canary)
-    for version in (each for each in registry().list(service) if each.digest == digest):
-        settle(version, final, who=getpass.getuser())
-    _conclude(final)
+    _conclude(carry_on(service, who=getpass.getuser(), on_change=Narrator().tell))
 
 
 def parse_weights(text: str) -> tuple[int, ...]:

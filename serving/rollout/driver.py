@@ -47,6 +47,12 @@ def advance(state: RolloutState, seen: Facts, plan: Plan) -> tuple[RolloutState,
     return state, wanted(state, seen, plan)
 
 
+def given_up(state: RolloutState, plan: Plan, at: datetime, why: str) -> RolloutState:
+    """A promotion that somebody undid before it counted, as an abort."""
+    update = {"phase": Phase.ABORTED, "aborted": True, "entered_at": at, "cause": f"aborted: {why}"}
+    return _noted(state.model_copy(update=update), plan, at, why)
+
+
 def _next(state: RolloutState, seen: Facts, plan: Plan) -> RolloutState:
     if state.phase is Phase.ROLLING_BACK:
         return _rolling_back(state, seen, plan)

@@ -139,8 +139,12 @@ class LocalTarget:
         return frozenset(wish.revisions) - busy
 
     def meant(self) -> frozenset[RevisionId]:
-        """Who shall have requests, also while the gateway cannot say who has; nobody while none runs."""
-        return self.deployed() - self.idle() if self.running else frozenset()
+        """Who shall have requests, also while the gateway cannot say who has; nobody once it was stopped.
+
+        One that was killed left its status: whatever starts it again gives them their requests back.
+        """
+        left = self.running or self._layout.status.exists()
+        return self.deployed() - self.idle() if left else frozenset()
 
     def rate_rps(self, over_s: float = 1.0) -> float | None:
         """Requests answered per second now, by all revisions; None while no gateway runs."""
@@ -230,15 +234,9 @@ class LocalTarget:
         """
         if window.id not in self._pairings:
             thresholds = {each.id: signature_of(each).threshold for each in (stable, canary)}
-            self._pairings = {
-                window.id: Pairing(
-                    self.prediction_log_folder,
-                    window.opened_at,
-                    thresholds,
-                    stable=stable.id,
-                    canary=canary.id,
-                )
-            }
+            folder, since = self.prediction_log_folder, window.opened_at
+            pairing = Pairing(folder, since, thresholds, stable=stable.id, canary=canary.id)
+            self._pairings = {window.id: pairing}
         return self._pairings[window.id].totals()
 
     def smoke(self, revision: Revision) -> Smoke | None:
@@ -286,12 +284,10 @@ class LocalTarget:
             self.retire(revision)
 
     def _complete(self, revision: RevisionId) -> bool | None:
-        readiness = self.ready(revision)
-        return True if readiness is not None and readiness.complete else None
+        return ((found := self.ready(revision)) is not None and found.complete) or None
 
     def _alone(self, revision: RevisionId) -> bool | None:
-        routing = self.routing()
-        return True if routing is not None and routing.weights.get(revision) == FULL else None
+        return ((found := self.routing()) is not None and found.weights.get(revision) == FULL) or None
 
 
 def _require_same(name: RevisionId, before: RevisionSpec | None, spec: RevisionSpec) -> None:

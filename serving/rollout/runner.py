@@ -17,8 +17,9 @@ from serving.rollout.driver import advance, begin
 from serving.rollout.plan import Plan
 from serving.rollout.seeing import facts, require_able
 from serving.rollout.sights import Promotes, Splits
-from serving.rollout.state import Action, Deploy, Phase, Retire, RolloutState, Route
+from serving.rollout.state import Action, Deploy, Facts, Phase, Retire, RolloutState, Route
 from serving.rollout.target import Target
+from serving.rollout.wishes import all_back, wanted
 
 
 class Record(Frozen):
@@ -149,6 +150,8 @@ def _drive(
     records: Records,
     on_change: Callable[[RolloutState], None] | None,
 ) -> RolloutState:
+    if record.state.finished:
+        return _tidied(target, record, records)
     restoring_since_s: float | None = None
     while True:
         record, actions = look(target, record, records)
@@ -157,14 +160,26 @@ def _drive(
         if on_change is not None:
             on_change(record.state)
         if record.state.finished:
-            if record.state.phase is Phase.PROMOTED and isinstance(target, Promotes):
-                target.promote(record.state.canary)
-            records.forget_abort(record.plan.service)
-            return record.state
+            return _tidied(target, record, records)
         if record.state.phase is Phase.ROLLING_BACK:
             restoring_since_s = restoring_since_s or time.monotonic()
             _require_progress(record, time.monotonic() - restoring_since_s)
         time.sleep(record.plan.look_every_s)
+
+
+def _tidied(target: Target, record: Record, records: Records) -> RolloutState:
+    """What a rollout that is over leaves to do. It moves no traffic: whoever has it now, has it since."""
+    state, plan = record.state, record.plan
+    routing = target.routing() if state.phase is Phase.PROMOTED else None
+    undone = routing is not None and not all_back(routing, state.canary)
+    if state.phase is Phase.PROMOTED and not undone:
+        for action in wanted(state, Facts(at=state.looked_at, routing=routing), plan):
+            if isinstance(action, Retire):
+                _perform(target, action)
+        if isinstance(target, Promotes):
+            target.promote(state.canary)
+    records.forget_abort(plan.service)
+    return state
 
 
 def look(target: Target, record: Record, records: Records) -> tuple[Record, tuple[Action, ...]]:

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError, TransitionError
+from serving.rollout.experiment import Experiment
 from serving.rollout.plan import Plan
-from serving.rollout.runner import Record, Records
+from serving.rollout.runner import Records
 from serving.rollout.state import Phase
-from serving.rollout.target import Revision, service_of
+from serving.rollout.target import Revision, RevisionId, service_of
 
 
 class Hosts(Protocol):
@@ -34,11 +35,17 @@ def revision_of(bundle: Bundle, *, verify_key: Path, version: int | None = None)
     return Revision(id=name, bundle=bundle.path, digest=bundle.digest, verify_key=verify_key)
 
 
+def version_of(revision: RevisionId) -> int | None:
+    """The registered version that a revision runs; None for a bundle without one."""
+    number = revision.rpartition("-v")[2]
+    return int(number) if number.isascii() and number.isdecimal() else None
+
+
 def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: Any) -> Plan:
     """A plan from whatever is live now to `canary`, on the SLO in the canary's bundle.
 
-    An unfinished rollout to the same revision is carried on: its plan is returned. So is one that gave it
-    all traffic already: whoever asks again was killed before that was entered in the books.
+    An unfinished rollout of the same challengers is carried on: its plan is returned. So is one that gave
+    one of them all traffic already: whoever asks again was killed before that was entered in the books.
 
     Args:
         target: Where the live revision runs.
@@ -53,10 +60,11 @@ def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: A
     """
     service = bundle.signature.model_name
     left = Records(target.root).read(service)
-    if left is not None and not left.state.finished and left.plan.canary == canary:
+    same = left is not None and left.plan.challengers == _challengers(canary, options.get("experiment"))
+    if left is not None and same and not left.state.finished:
         return left.plan
     stable = target.live()
-    if left is not None and stable.id == canary.id and _promoted(left, canary):
+    if left is not None and same and left.state.phase is Phase.PROMOTED and left.state.canary == stable.id:
         return left.plan
     _require_own(service, stable)
     if stable.id == canary.id:
@@ -69,9 +77,8 @@ def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: A
     return _plan(id=name, service=service, stable=stable, canary=canary, slo=bundle.slo, **options)
 
 
-def _promoted(left: Record, canary: Revision) -> bool:
-    won = left.state.phase is Phase.PROMOTED and left.state.canary == canary.id
-    return won and canary in left.plan.challengers
+def _challengers(canary: Revision, experiment: Experiment | None) -> tuple[Revision, ...]:
+    return (canary, *(experiment.more_arms if experiment else ()))
 
 
 def _require_own(service: str, stable: Revision) -> None:

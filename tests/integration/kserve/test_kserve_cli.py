@@ -12,8 +12,10 @@ from fake_kubernetes_api import FakeKubernetesApi
 from typer.testing import CliRunner
 
 import stacks.active
+import stacks.interrupted
 import stacks.preview
 import stacks.release
+import stacks.settling
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout
 from modelway.contract import Outcome, Verdict
@@ -83,9 +85,10 @@ def call(
     """Runs `modelway rollout …` on the fake cluster; its errors are raised."""
     monkeypatch.setenv("MODELWAY_HOME", str(tmp_path))
     target = make_target(busy_api)
-    for module in (stacks.active, stacks.release, stacks.preview):
+    parts = (stacks.active, stacks.release, stacks.settling, stacks.interrupted)
+    for module in (*parts, stacks.preview):
         monkeypatch.setattr(module, "serving_target", lambda _service: target)
-    for module in (stacks.active, stacks.release):
+    for module in parts:
         monkeypatch.setattr(module, "registry", lambda: registry)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 

@@ -1,6 +1,8 @@
 """The commands against a real gateway; only the registry is a fake."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,9 @@ from typer.testing import CliRunner
 
 import stacks.active
 import stacks.experiment
+import stacks.interrupted
 import stacks.release
+import stacks.settling
 import stacks.standby
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout, serve
@@ -21,7 +25,9 @@ from modelway.errors import ApprovalError, ConfigError, NotFoundError, RolloutEr
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.gateway.ports import free_port
+from serving.rollout.driver import begin
 from serving.rollout.local import LocalTarget
+from serving.rollout.runner import Record, Records
 
 
 class FakeApprovals:
@@ -69,7 +75,8 @@ class FakeRegistry:
         return "champion"
 
     def champion(self, name: str) -> Any:
-        return self.get(name, next(v for v, stage in self.stages.items() if stage is Stage.PRODUCTION))
+        live = [v for v, stage in self.stages.items() if stage is Stage.PRODUCTION]
+        return self.get(name, live[0]) if live else None
 
     def promote(self, name: str, reference: int, **facts: Any) -> Any:
         if not self.approvals.at_the_end:
@@ -98,7 +105,7 @@ def call(
 ) -> Callable[..., Any]:
     """Runs a command on this test's gateway and registry; its errors are raised."""
     monkeypatch.setenv("MODELWAY_HOME", str(tmp_path))
-    for module in (stacks.active, stacks.release, stacks.experiment):
+    for module in (stacks.active, stacks.release, stacks.experiment, stacks.settling, stacks.interrupted):
         monkeypatch.setattr(module, "serving_target", lambda *_: target)
         monkeypatch.setattr(module, "registry", lambda: registry)
     monkeypatch.setattr(stacks.active, "local_gateway", lambda *_: target)
@@ -245,6 +252,42 @@ def test_a_drill_from_the_command_line(
     assert registry.stages == {1: Stage.PRODUCTION, 2: Stage.STAGING}
     with pytest.raises(ConfigError, match="--fault flood"):
         call(rollout, "drill", "paint", "--fault", "flood")
+
+
+def test_a_first_rollout_takes_no_other_models_traffic(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, runs_as: Any
+) -> None:
+    target.serve(runs_as("good", 1).model_copy(update={"id": "varnish-v1"}))
+    registry.stages[1] = Stage.STAGING  # paint never served
+
+    for command in (("start", "paint@1"), ("ab", "paint@1", "paint@2", "--effect", "0.2")):
+        with pytest.raises(TransitionError, match="varnish-v1 has the traffic") as refused:
+            call(rollout, *command)
+        assert "`modelway serve paint --instead`" in str(refused.value)
+
+    os.kill(target.status().pid, signal.SIGKILL)  # whoever starts it again gives varnish its traffic back
+    with pytest.raises(TransitionError, match="varnish-v1 has the traffic"):
+        call(rollout, "start", "paint@1")
+    with pytest.raises(ConfigError, match="the gateway serves varnish"):
+        call(serve, "paint@1", "--detach")
+    assert target.meant() == {"varnish-v1"}
+    assert registry.promoted == []
+
+
+def test_nothing_is_served_over_a_rollout_that_is_under_way(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, runs_as: Any, make_plan: Any
+) -> None:
+    plan = make_plan(runs_as("good", 1), runs_as("better", 2))
+    Records(target.root).write(Record(plan=plan, state=begin(plan, datetime.now(UTC))))
+
+    with pytest.raises(TransitionError, match="stands at deploying"):
+        call(serve, "paint@1", "--port", str(free_port()), "--detach")
+    with pytest.raises(TransitionError, match="stands at deploying"):
+        call(rollout, "start", "paint@1")
+    assert not target.running
+
+    assert "paint-v2: aborted" in call(rollout, "abort", "paint").output
+    assert registry.stages == {1: Stage.PRODUCTION, 2: Stage.STAGING}
 
 
 def test_an_unknown_rollout_and_bad_weights_are_named(call: Callable[..., Any]) -> None:

@@ -17,7 +17,7 @@ from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
 from serving.rollout.runner import Record, Records
 from serving.rollout.target import Revision
-from stacks.rollback import _alone, _require_idle
+from stacks.guards import alone, require_idle
 
 
 def _revision(name: str) -> Revision:
@@ -41,8 +41,8 @@ def test_a_rollout_that_is_not_over_keeps_its_traffic(target) -> None:
     Records(target.root).write(Record(plan=plan, state=begin(plan, datetime.now(UTC))))
 
     with pytest.raises(TransitionError, match="stands at deploying"):
-        _require_idle(target, "paint")
-    _require_idle(target, "varnish")
+        require_idle(target, "paint")
+    require_idle(target, "varnish")
 
 
 def test_nobody_goes_back_beside_another_who_moves_the_traffic(target) -> None:
@@ -51,10 +51,10 @@ def test_nobody_goes_back_beside_another_who_moves_the_traffic(target) -> None:
     try:
         with (
             pytest.raises(TransitionError, match="another process moves its traffic"),
-            _alone(target, "paint"),
+            alone(target, "paint"),
         ):
             pass
     finally:
         other.release()
-    with _alone(target, "paint"):
+    with alone(target, "paint"):
         assert Records(target.root).is_driven("paint")

@@ -1,0 +1,76 @@
+"""Whose traffic is never moved by mistake: another model's, and that of a rollout that is under way."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from modelway.errors import TransitionError
+from serving.gateway.files import Holder
+from serving.rollout.local import LocalTarget
+from serving.rollout.runner import Records
+from serving.rollout.target import RevisionId, service_of
+
+if TYPE_CHECKING:
+    from serving.rollout.kserve import KServeTarget
+
+
+def require_free(target: "LocalTarget | KServeTarget", name: str) -> None:
+    """Refuse to take the traffic of another model: the books would still call that one live.
+
+    A cluster serves each model under its own name: there is nothing to take.
+
+    Raises:
+        TransitionError: The gateway serves another model, or did until it was killed.
+    """
+    if isinstance(target, LocalTarget):
+        refuse_others(name, target.meant())
+
+
+def refuse_others(name: str, holders: Collection[RevisionId]) -> None:
+    """As `require_free`, of revisions that have traffic.
+
+    Raises:
+        TransitionError: One of them is of another model.
+    """
+    if others := sorted(each for each in holders if service_of(each) != name):
+        raise TransitionError(
+            f"{', '.join(others)} has the traffic of this gateway, no version of {name}",
+            expected=f"a version of {name}, or nothing, behind the gateway",
+            remedy=f"`modelway serve {name} --instead` takes its traffic; or use a home of its own "
+            "(MODELWAY_HOME) for each model",
+        )
+
+
+def require_idle(target: "LocalTarget | KServeTarget", name: str) -> None:
+    """Refuse to move traffic that a rollout of the service moves, or goes on moving when it is resumed.
+
+    Raises:
+        TransitionError: One is unfinished.
+    """
+    record = Records(target.root).read(name)
+    if record is not None and not record.state.finished:
+        raise _under_way(name, f"rollout {record.plan.id} stands at {record.state.phase.value}")
+
+
+@contextmanager
+def alone(target: "LocalTarget | KServeTarget", name: str) -> Iterator[None]:
+    """No rollout of the service begins or goes on while inside.
+
+    Raises:
+        TransitionError: Another process moves its traffic.
+    """
+    holder = Holder(Records(target.root).driver_lock(name))
+    if not holder.take():
+        raise _under_way(name, "another process moves its traffic")
+    try:
+        yield
+    finally:
+        holder.release()
+
+
+def _under_way(name: str, found: str) -> TransitionError:
+    return TransitionError(
+        f"{name}: {found}",
+        expected="no rollout under way",
+        remedy=f"`modelway rollout abort {name}` gives all traffic back to the stable version first",
+    )
