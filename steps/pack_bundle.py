@@ -7,6 +7,7 @@ from zenml import step
 from modelway.bundle.signing import load_or_create_key
 from modelway.contract import Verdict
 from modelway.data.frames import FrameRef
+from modelway.data.lock import committing
 from modelway.evaluation.record import Evaluation
 from modelway.home import Home
 from modelway.registry.packing import Stores, pack
@@ -20,7 +21,8 @@ def pack_bundle(
     trained: Trained, evaluation: Evaluation, verdict: Verdict, training_set: FrameRef
 ) -> Annotated[str, "bundle"]:
     """Write and sign it; returns its digest, which is where it lies."""
-    use_case = load_use_case(trained.use_case)
-    history = snapshot_store().scan(trained.snapshot_id, as_of=trained.as_of)
+    use_case, store = load_use_case(trained.use_case), snapshot_store()
     stores = Stores(bundles_folder(), load_or_create_key(Home.current().keys))
-    return pack(use_case, trained, evaluation, verdict, training_set, history, stores).digest
+    with committing(store.folder):  # no collection takes the snapshot away before a bundle names it
+        history = store.scan(trained.snapshot_id, as_of=trained.as_of)
+        return pack(use_case, trained, evaluation, verdict, training_set, history, stores).digest

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,10 +47,11 @@ def gc(
 ) -> None:
     """Remove snapshots that no registered model was made from. Models, archived ones too, keep theirs."""
     from modelway.data.collection import collect, plan_collection  # noqa: PLC0415 - --help does without
+    from stacks.active import snapshot_store  # noqa: PLC0415 - ZenML, seconds
 
-    store, uses = _active()
-    needed = {snapshot: ", ".join(v.reference for v in made) for snapshot, made in uses.items()}
-    done = (plan_collection if dry_run else collect)(store, needed, keep_last=keep)
+    store = snapshot_store()
+    plan = partial(plan_collection, store, _needed()) if dry_run else partial(collect, store, _needed)
+    done = plan(keep_last=keep)
     if json_:
         print(json.dumps({**done.model_dump(mode="json"), "freed_bytes": done.freed_bytes}, indent=2))
         return
@@ -63,6 +65,22 @@ def _active() -> "tuple[FolderSnapshotStore, dict[str, list[ModelVersion]]]":
     from stacks import active  # noqa: PLC0415 - ZenML, seconds
 
     return active.snapshot_store(), versions_by_snapshot(active.registry())
+
+
+def _needed() -> dict[str, str]:
+    """What each snapshot is needed by: registered versions, else a bundle that the registry does not name.
+
+    Such a bundle waits to be registered, or MLflow's store is not the one that it was registered in.
+    """
+    from modelway.bundle.stored import bundles_by_snapshot  # noqa: PLC0415 - --help does without
+    from stacks.active import bundles_folder  # noqa: PLC0415 - ZenML, seconds
+
+    found = {
+        snapshot: f"bundle {digests[0][:12]}"
+        for snapshot, digests in bundles_by_snapshot(bundles_folder()).items()
+    }
+    _, uses = _active()
+    return found | {snapshot: ", ".join(v.reference for v in made) for snapshot, made in uses.items()}
 
 
 def _lines(done: "Collection") -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
 """Which snapshots may go, and their removal. What a registered model was made from always stays."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from modelway.contract import Frozen
 from modelway.data.lock import collecting
@@ -57,21 +57,29 @@ def plan_collection(
     return Collection(removed=removed, kept=kept, files=files)
 
 
-def collect(store: FolderSnapshotStore, protected: Mapping[str, str], *, keep_last: int) -> Collection:
+def collect(
+    store: FolderSnapshotStore, protected: Callable[[], Mapping[str, str]], *, keep_last: int
+) -> Collection:
     """Remove what may go: manifests first, so that no snapshot is ever without its rows.
 
     Files written or used again within the last hour stay: on a remote store their snapshot may be about to
     appear. They, and what a killed collection or commit left, go with the next one.
 
+    Args:
+        store: What there is.
+        protected: Gives snapshot id -> what needs it. Asked once nobody can commit rows or pack a bundle any
+            more: one that is packed a moment later finds its snapshot gone, and fails.
+        keep_last: How many of each use case's newest stay anyway.
+
     Returns:
         What was removed; `files` are those that are really gone.
 
     Raises:
-        TransitionError: Rows are being committed to the store right now.
+        TransitionError: Rows are being committed, or a bundle is being made of some, right now.
         StorageError: A file cannot be removed; what was removed before is consistent.
     """
     with collecting(store.folder):
-        plan = plan_collection(store, protected, keep_last=keep_last)
+        plan = plan_collection(store, protected(), keep_last=keep_last)
         for name in plan.removed:
             store.folder.remove(f"manifests/{name}.json")
         gone = {

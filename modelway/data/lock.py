@@ -14,7 +14,9 @@ from modelway.errors import TransitionError
 
 @contextmanager
 def committing(folder: Folder) -> Iterator[None]:
-    """Rows are being committed: no collection may begin. Waits for one that is under way.
+    """Rows are being committed, or a bundle is being made of some: no collection may begin.
+
+    Waits for one that is under way.
 
     Raises:
         StorageError: The store is read-only.

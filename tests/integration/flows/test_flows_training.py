@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -16,7 +18,10 @@ from zenml.enums import ExecutionStatus
 from flows.bridge import output
 from flows.training import TrainingConfig, training_flow
 from modelway.contract import Outcome
-from modelway.errors import EmptyWindowError, GateError
+from modelway.data.ingest import ingest
+from modelway.data.lock import collecting
+from modelway.data.snapshot import FolderSnapshotStore
+from modelway.errors import EmptyWindowError, GateError, TransitionError
 from modelway.registry.stages import Stage
 from modelway.usecase import load_use_case
 from stacks.active import bundles_folder, registry, snapshot_store, tracker
@@ -216,3 +221,19 @@ def test_a_day_before_any_label_matured_fails_the_step_and_registers_nothing(orc
 
     assert registry().list("credit") == before
     assert newest_run().status == ExecutionStatus.FAILED
+
+
+def test_no_collection_begins_while_a_bundle_is_packed(orchestration, tmp_path, monkeypatch):
+    station, store = import_module("steps.pack_bundle"), FolderSnapshotStore(str(tmp_path / "snapshots"))
+    snapshot = ingest(load_use_case("iris"), None, store)
+
+    def pack(*_parts):
+        with pytest.raises(TransitionError, match="being committed"), collecting(store.folder):
+            pass
+        return SimpleNamespace(digest="of the bundle")
+
+    monkeypatch.setattr(station, "snapshot_store", lambda: store)
+    monkeypatch.setattr(station, "pack", pack)
+    trained = SimpleNamespace(use_case="iris", snapshot_id=snapshot.id, as_of=MIDSUMMER_2020)
+
+    assert station.pack_bundle.entrypoint(trained, None, None, None) == "of the bundle"

@@ -98,7 +98,7 @@ class Workshop:
     def verdict(self) -> Verdict:
         return gates(self.evaluation, LIMITS)
 
-    def bundle(self, name: str, seed: int, **extras: bytes) -> Bundle:
+    def bundle(self, name: str, seed: int, *, snapshot_id: str = "s" * 64, **extras: bytes) -> Bundle:
         return write_bundle(
             self.bundles,
             onnx=f"graph {seed}".encode(),
@@ -114,7 +114,7 @@ class Workshop:
             card="# card\n",
             lineage=Lineage(
                 use_case=name,
-                snapshot_id="s" * 64,
+                snapshot_id=snapshot_id,
                 as_of=datetime(2005, 1, 1, tzinfo=UTC),
                 kind="hgb",
                 seed=seed,

@@ -47,7 +47,7 @@ def test_what_no_model_needs_and_is_not_new_goes(local) -> None:
     old, middle, new = (commit(local, parcels(n)) for n in (3, 4, 5))
     grow_old(Path(local.folder.root))
 
-    done = collect(local, {}, keep_last=1)
+    done = collect(local, dict, keep_last=1)
 
     assert set(done.removed) == {old.id, middle.id}
     assert [snapshot.id for snapshot in local.list()] == [new.id]
@@ -61,7 +61,7 @@ def test_what_a_registered_model_was_made_from_stays_with_all_it_was_made_from(l
     newest = commit(local, parcels(5))
     grow_old(Path(local.folder.root))
 
-    done = collect(local, {derived.id: "parcels@1"}, keep_last=1)
+    done = collect(local, lambda: {derived.id: "parcels@1"}, keep_last=1)
 
     assert done.removed == ()
     assert done.kept == {
@@ -78,7 +78,7 @@ def test_a_file_that_two_snapshots_share_goes_with_the_last_of_them(local) -> No
     assert first.files == second.files
     grow_old(Path(local.folder.root))
 
-    collect(local, {}, keep_last=1)
+    collect(local, dict, keep_last=1)
 
     assert local.verify(second.id).passed
 
@@ -91,7 +91,7 @@ def test_a_file_in_use_again_stays_although_it_is_old(local) -> None:
         "objects", ".parquet", local.folder.read(old.files[0].name)
     )  # a commit has begun elsewhere
 
-    done = collect(local, {}, keep_last=1)
+    done = collect(local, dict, keep_last=1)
 
     assert (done.removed, done.files) == ((old.id,), {})
     assert old.files[0].name in files(local)
@@ -101,10 +101,10 @@ def test_what_a_killed_commit_left_goes_once_it_is_old(local) -> None:
     kept = commit(local, parcels(3))
     local.folder.put("objects", ".parquet", b"rows without a manifest")
     assert len(plan_collection(local, {}, keep_last=1).files) == 1
-    assert collect(local, {}, keep_last=1).files == {}
+    assert collect(local, dict, keep_last=1).files == {}
     grow_old(Path(local.folder.root))
 
-    collect(local, {}, keep_last=1)
+    collect(local, dict, keep_last=1)
 
     assert files(local) == {kept.files[0].name}
 
@@ -125,7 +125,18 @@ def test_nothing_is_collected_while_rows_are_committed(local) -> None:
     commit(local, parcels(3))
 
     with committing(local.folder), pytest.raises(TransitionError, match="being committed"):
-        collect(local, {}, keep_last=1)
+        collect(local, dict, keep_last=1)
+
+
+def test_what_is_needed_is_asked_for_while_nobody_can_commit_or_pack(local) -> None:
+    commit(local, parcels(3))
+
+    def needed() -> dict[str, str]:
+        with pytest.raises(TransitionError), collecting(local.folder):
+            pass
+        return {}
+
+    collect(local, needed, keep_last=1)
 
 
 def test_a_commit_waits_for_a_collection(local) -> None:
@@ -160,7 +171,7 @@ def test_whatever_stays_can_be_read_and_whatever_is_needed_stays(tmp_path_factor
     needed = data.draw(st.sets(st.sampled_from([s.id for s in made])))
     grow_old(Path(store.folder.root))
 
-    done = collect(store, dict.fromkeys(needed, "model"), keep_last=data.draw(st.integers(1, 3)))
+    done = collect(store, lambda: dict.fromkeys(needed, "model"), keep_last=data.draw(st.integers(1, 3)))
 
     left = {snapshot.id: snapshot for snapshot in store.list()}
     assert needed <= set(left) == set(done.kept)
