@@ -2,7 +2,7 @@
 
 Nobody sends or stores one. Clients, online store and files know the inputs alone; the graph's first nodes
 (`modelway.optimize.derived_graph`) make the rest, and training computes the same in float32
-(`modelway.training.derived`).
+(`modelway.features.derived`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -47,12 +47,7 @@ def build(
     frame = build_training_set(chosen, history, as_of=_utc(as_of), window_months=window_months)
     if out is not None:
         _write(frame, out)
-    features = [frame[name] for name in chosen.features.names]
-    lines = [
-        {"feature": s.name, "type": str(s.dtype), "missing_share": round(s.null_count() / frame.height, 4)}
-        for s in features
-    ]
-    emit(lines, as_json=json_, title=_title(frame))
+    emit(_described(frame, chosen), as_json=json_, title=_title(frame))
 
 
 @app.command()
@@ -124,6 +119,24 @@ def skew(
             expected="the online store to answer what the as-of join gives",
             remedy=f"`modelway features materialise {use_case} --as-of {as_of:%Y-%m-%d}`",
         )
+
+
+def _described(frame: "pl.DataFrame", use_case: "UseCase") -> list[dict[str, Any]]:
+    """A line a feature; derived ones, which no table or store holds, by their formula."""
+    from modelway.features.derived import derived_frame  # noqa: PLC0415 - polars, 100 ms
+
+    features = use_case.features
+    formulas = {each.name: each.formula for each in features.derived}
+    columns = [frame[name] for name in features.names] + derived_frame(frame, features).get_columns()
+    return [
+        {
+            "feature": column.name,
+            "type": str(column.dtype),
+            "missing_share": round(column.null_count() / frame.height, 4),
+            "derived": formulas.get(column.name),
+        }
+        for column in columns
+    ]
 
 
 def _title(frame: "pl.DataFrame") -> str:

@@ -1,8 +1,10 @@
 """The Feast repository of a use case, written from its definitions. People may read it, not edit it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from modelway.bundle.derived import Derived
 from modelway.features.by_key import online_views
 from modelway.features.definitions import Feature, FeatureView
 from modelway.features.names import identifier, project_name
@@ -63,7 +65,7 @@ _VIEW = """
 {fields}
     ],
     source={var}_source,
-)
+{tags})
 """
 
 _TYPES = {"numeric": "Float32", "category": "String"}
@@ -82,11 +84,11 @@ def config_text(use_case: UseCase, redis: str | None = None) -> str:
 
 def definitions_text(use_case: UseCase) -> str:
     """`definitions.py`: entities, file sources and feature views."""
-    views = online_views(use_case)
+    views, derived = online_views(use_case), use_case.features.derived
     entities = sorted({view.entity for view in views})
     parts = [_HEAD.format(name=use_case.name)]
     parts += [_ENTITY.format(var=_entity_variable(name), name=_quoted(name)) for name in entities]
-    parts += [_view_text(view) for view in views]
+    parts += [_view_text(view, derived) for view in views]
     return "".join(parts)
 
 
@@ -97,7 +99,7 @@ def write_repository(use_case: UseCase, folder: Path, redis: str | None = None) 
     (folder / DEFINITIONS_FILE).write_text(definitions_text(use_case))
 
 
-def _view_text(view: FeatureView) -> str:
+def _view_text(view: FeatureView, derived: Sequence[Derived]) -> str:
     return _VIEW.format(
         var=identifier(view.name),
         name=_quoted(view.name),
@@ -107,7 +109,15 @@ def _view_text(view: FeatureView) -> str:
         entity_name=_quoted(view.entity),
         ttl_days=view.ttl_days,
         fields="\n".join(_field_text(feature) for feature in view.features),
+        tags=_tags_text(view, derived),
     )
+
+
+def _tags_text(view: FeatureView, derived: Sequence[Derived]) -> str:
+    """What models compute from the view's features: Feast keeps no value of it, but its catalogue says so."""
+    names = {feature.name for feature in view.features}
+    tags = {f"derived.{each.name}": each.formula for each in derived if names & set(each.of)}
+    return f"    tags={json.dumps(tags)},\n" if tags else ""
 
 
 def _field_text(feature: Feature) -> str:

@@ -1,4 +1,4 @@
-"""Derived features as ONNX nodes, right behind the inputs: `training.derived.widened` once more.
+"""Derived features as ONNX nodes, right behind the inputs: `features.derived.widened` once more.
 
 Standard operators alone, one column or twenty: TensorRT compiles them, and quantising leaves them alone.
 """

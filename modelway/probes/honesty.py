@@ -8,6 +8,7 @@ import polars as pl
 from modelway.contract import Reason, Verdict
 from modelway.data.declared import explanations
 from modelway.data.leaks import column_powers, leak_reasons
+from modelway.probes.derived import derived_reasons
 from modelway.probes.duplicates import subject_reason, twin_reason
 from modelway.probes.hindsight import hindsight_reasons
 from modelway.probes.shuffled import Recipient, shuffled_reason
@@ -39,6 +40,7 @@ def _reasons(
     powers = column_powers(learnt, names, "label")
     explained = explanations(use_case)
     yield from leak_reasons(powers, forbidden=use_case.contract.forbidden, explained=explained)
+    yield from derived_reasons(use_case.features, learnt, powers, explained)
     yield subject_reason(learnt, test, use_case.contract.key)
     yield twin_reason(learnt, test, names)
     yield from hindsight_reasons(use_case, history, pl.concat([learnt, test]))

@@ -83,6 +83,7 @@ def _label(use_case: "UseCase") -> str:
 def _data(use_case: "UseCase", lineage: Lineage, evaluation: Evaluation) -> Iterator[str]:
     yield "## Data"
     yield ""
+    derived = use_case.features.derived
     rules = f"{len(use_case.contract.columns)} columns, {len(use_case.contract.rules)} rules for rows"
     yield f"- Snapshot `{lineage.snapshot_id}`, contract version {use_case.contract.version}: {rules}."
     if lineage.training_rows is not None:
@@ -91,6 +92,7 @@ def _data(use_case: "UseCase", lineage: Lineage, evaluation: Evaluation) -> Iter
     period = f" from {evaluation.first_time} to {evaluation.last_time}" if evaluation.first_time else ""
     yield f"- Evaluated on {evaluation.rows:,} later rows{period}, {evaluation.positives:,} of them positive."
     yield f"- Inputs: {', '.join(f'`{name}`' for name in use_case.features.names)}."
+    yield from (f"- Computed inside the model: `{d.name}` = `{d.formula}`." for d in derived)
     if use_case.contract.forbidden:
         forbidden = ", ".join(f"`{name}`" for name in use_case.contract.forbidden)
         yield f"- Never used, because only known afterwards: {forbidden}."

@@ -37,12 +37,14 @@ class Identity(Frozen):
     """sha256 of what a caller sees: names, order and kinds of the inputs, key and label. A category's
     vocabulary is learnt and an unknown value is no error, so it is no part of it; nor is the threshold."""
     origin: str
-    """sha256 of data, kind, parameters, seed and the way of calibrating."""
+    """sha256 of data, kind, parameters, seed, the way of calibrating and the formulas of derived features."""
 
 
 def identity_of(signature: Signature, lineage: Lineage) -> Identity:
     """The identity of a bundle."""
-    return Identity(interface=_sha256(_Interface.of(signature)), origin=_sha256(_origin(lineage)))
+    made = tuple((each.name, each.formula) for each in signature.derived)
+    origin = _sha256(_origin(lineage), repr(made).encode() if made else b"")
+    return Identity(interface=_sha256(_Interface.of(signature)), origin=origin)
 
 
 def successor(before: str, old: Identity, new: Identity) -> str:
@@ -82,5 +84,5 @@ def _origin(lineage: Lineage) -> Lineage:
     return Lineage(**told)
 
 
-def _sha256(found: Frozen) -> str:
-    return hashlib.sha256(canonical_json(found)).hexdigest()
+def _sha256(found: Frozen, more: bytes = b"") -> str:
+    return hashlib.sha256(canonical_json(found) + more).hexdigest()

@@ -8,7 +8,7 @@ import polars as pl
 
 from modelway.bundle.signature import Input, Signature
 from modelway.errors import ContractError, DegenerateColumnError
-from modelway.training.derived import widened
+from modelway.features.derived import widened
 
 if TYPE_CHECKING:
     from modelway.features.definitions import Feature

@@ -15,6 +15,7 @@ from modelway.bundle.derived import SIGNS, Derived
 from modelway.bundle.signature import Input, Signature
 from modelway.contract import Outcome
 from modelway.features.definitions import Feature, FeatureSet
+from modelway.features.derived import widened
 from modelway.optimize.derived_graph import derived_graph
 from modelway.optimize.export import to_onnx
 from modelway.optimize.graph import IR_VERSION, KNOWN, OPSET
@@ -25,7 +26,6 @@ from modelway.optimize.trees import tensor_form
 from modelway.training.calibration import Calibrator
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import Recipe, ignore_epoch
-from modelway.training.derived import widened
 from modelway.training.encoding import encode, seen_by_model, signature_from
 from modelway.training.final import rows_of
 

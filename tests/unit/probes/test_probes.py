@@ -7,11 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelway.bundle.derived import Derived
 from modelway.contract import Column, DataContract, LabelRule, Outcome
+from modelway.data.leaks import column_powers
 from modelway.features import values
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
 from modelway.features.training_set import feature_rows
 from modelway.probes import hindsight
+from modelway.probes.derived import derived_reasons
 from modelway.probes.duplicates import subject_reason, twin_reason
 from modelway.probes.hindsight import canary_reason, cut_short_reason
 
@@ -171,3 +174,47 @@ def test_a_label_known_with_its_row_must_not_be_read_by_a_feature() -> None:
 
 def test_the_road_that_the_canary_takes_is_the_one_that_features_take() -> None:
     assert hindsight.known_with_the_row is values.known_with_the_row
+
+
+def derived_verdict(
+    frame: pl.DataFrame, explained: dict[str, str] | None = None
+) -> list[tuple[Outcome, str]]:
+    features = FeatureSet(
+        row=(Feature(name="a"), Feature(name="b")),
+        derived=(
+            Derived(name="a_less_b", how="difference", of=("a", "b")),
+            Derived(name="a_to_b", how="ratio", of=("a", "b")),
+        ),
+    )
+    powers = column_powers(frame, ["a", "b"], "label")
+    found = derived_reasons(features, frame, powers, explained or {})
+    return [(reason.outcome, reason.message) for reason in found]
+
+
+def test_columns_that_tell_the_label_only_together_are_found_by_their_formula() -> None:
+    frame = rows(1200)
+    told = frame.with_columns(a=pl.col("b") + 3 * pl.col("label") - 1)
+
+    (outcome, message), *more = derived_verdict(told)
+
+    assert column_powers(told, ["a", "b"], "label")[0].roc_auc < 0.7
+    assert outcome is Outcome.FAIL
+    assert "a_less_b (a - b) alone reaches ROC-AUC 1.000" in message
+    assert [outcome for outcome, _ in more] == [Outcome.FAIL]  # the ratio is on either side of 1
+    assert [outcome for outcome, _ in derived_verdict(frame)] == [Outcome.PASS]
+
+
+def test_what_is_made_of_an_explained_column_is_explained_and_few_rows_prove_nothing() -> None:
+    told = rows(1200).with_columns(a=pl.col("b") + 3 * pl.col("label") - 1)
+
+    assert [outcome for outcome, _ in derived_verdict(told, {"b": "the clerk's own guess"})] == [Outcome.PASS]
+    assert [outcome for outcome, _ in derived_verdict(told.head(20))] == [Outcome.INCONCLUSIVE]
+    assert not list(derived_reasons(FeatureSet(row=(Feature(name="a"),)), told, (), {}))
+
+
+def test_a_derived_feature_is_no_runner_up_that_hides_a_leak() -> None:
+    """Weaker than the column it is made of, it says nothing; that column is judged by itself."""
+    leak = rows(1200).with_columns(a=pl.col("label") * 10 + pl.col("a") % 3, b=pl.lit(1) + pl.col("b") % 2)
+
+    assert [outcome for outcome, _ in derived_verdict(leak)] == [Outcome.PASS]
+    assert column_powers(leak, ["a", "b"], "label")[0].roc_auc > 0.9

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from modelway.bundle.derived import Derived
 from modelway.bundle.lineage import Lineage
 from modelway.contract import CostMatrix, Gates, LabelRule, Outcome, Reason
 from modelway.evaluation import evaluate, gates
+from modelway.features.definitions import Feature, FeatureSet
 from modelway.registry.card import model_card
 from modelway.registry.card_page import card_page
 from modelway.usecase import CardNotes
@@ -34,7 +36,10 @@ USE_CASE = SimpleNamespace(
     label=LabelRule(
         name="charged_off", starts_at="disbursed_at", happened_at="charged_off_at", horizon_months=24
     ),
-    features=SimpleNamespace(names=("employees", "industry")),
+    features=FeatureSet(
+        row=(Feature(name="employees"), Feature(name="usd"), Feature(name="industry", kind="category")),
+        derived=(Derived(name="usd_each", how="ratio", of=("usd", "employees")),),
+    ),
 )
 
 
@@ -213,3 +218,10 @@ def test_nothing_in_a_card_becomes_markup(measured):
 
     assert "<script" not in html
     assert "<code>&lt;b&gt;</code>" in html
+
+
+def test_it_names_the_inputs_and_what_is_computed_from_them(measured):
+    text = card(measured)
+
+    assert "- Inputs: `employees`, `usd`, `industry`." in text
+    assert "- Computed inside the model: `usd_each` = `usd / employees`." in text

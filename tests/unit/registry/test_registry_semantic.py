@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelway.bundle.derived import Derived
 from modelway.bundle.lineage import Lineage, Replay
 from modelway.bundle.signature import Input, Signature
 from modelway.registry.semantic import Identity, identity_of, next_semantic, successor
@@ -96,3 +97,16 @@ def test_a_line_of_versions_only_goes_up_and_repeats_none(changes):
 
     numbers = [tuple(map(int, text.split("."))) for text, _ in line]
     assert numbers == sorted(set(numbers))
+
+
+def test_what_the_graph_derives_is_no_callers_business_but_makes_another_model():
+    numbers = {"inputs": (NUMBER, Input(name="staff", kind="numeric"))}
+    ratio = Derived(name="each", how="ratio", of=("amount", "staff"))
+    with_ratio, plain = (SIGNATURE.model_copy(update=numbers | {"derived": d}) for d in ((ratio,), ()))
+    other = with_ratio.model_copy(update={"derived": (ratio.model_copy(update={"how": "product"}),)})
+    told = ratio.model_copy(update={"description": "USD a head"})
+    described = with_ratio.model_copy(update={"derived": (told,)})
+
+    assert successor("1.4.2", identity_of(plain, LINEAGE), identity_of(with_ratio, LINEAGE)) == "1.5.0"
+    assert successor("1.4.2", identity_of(with_ratio, LINEAGE), identity_of(other, LINEAGE)) == "1.5.0"
+    assert successor("1.4.2", identity_of(with_ratio, LINEAGE), identity_of(described, LINEAGE)) == "1.4.3"
