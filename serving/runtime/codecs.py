@@ -1,6 +1,7 @@
 """The protocols over HTTP: how a body becomes rows, and probabilities a body."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -116,13 +117,20 @@ def _header_bytes(head: Head, body: bytes) -> int | None:
         )
     if given is None:
         return None
-    readable = given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS
-    if not readable or int(given) > len(body):
+    length = _length(given)
+    if length is None or length > len(body):
         raise RequestError(
             f"Inference-Header-Content-Length must be the length of the JSON at the start of the body, "
             f"0 to {len(body)}, found {shown(given)}"
         )
-    return int(given)
+    return length
+
+
+@lru_cache(maxsize=256)
+def _length(text: str) -> int | None:
+    """A length as headers write it; None where it is none. Clients repeat themselves."""
+    readable = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if readable else None
 
 
 class V1Json:

@@ -23,7 +23,15 @@ def error_body(message: str) -> bytes:
 class V2Reply:
     """Responses of one model and revision; what never changes is written once."""
 
-    __slots__ = ("_head", "_one_binary", "_threshold", "one_binary_header_bytes", "threshold")
+    __slots__ = (
+        "_head",
+        "_named_binary",
+        "_one",
+        "_one_binary",
+        "_threshold",
+        "one_binary_header_bytes",
+        "threshold",
+    )
 
     def __init__(self, signature: Signature, revision: str) -> None:
         who = b'"model_name":' + _encode(signature.model_name) + b',"model_version":' + _encode(revision)
@@ -32,12 +40,15 @@ class V2Reply:
         self._threshold = float(self.threshold)
         self._one_binary, _ = self.binary(np.zeros(1, np.float32), None, None, frozenset(OUTPUTS))
         self.one_binary_header_bytes = len(self._one_binary)
+        self._one, self._named_binary = self._head + _PROBABILITY_ONE, self._one_binary[:-1] + b',"id":'
 
     def one(self, probability: np.float32, request_id: str | None) -> bytes:
         """The answer to one row, both outputs."""
-        decision = b"1" if float(probability) >= self._threshold else b"0"
-        text = b"%b%b" % (self._head, _PROBABILITY_ONE) + str(probability).encode()
-        return b"%b%b%b%b" % (text, _DECISION_ONE, decision, _tail(request_id))
+        decision = _YES if float(probability) >= self._threshold else _NO
+        number = str(probability).encode()
+        if request_id is None:
+            return b"%b%b%b]}]}" % (self._one, number, decision)
+        return b'%b%b%b]}],"id":%b}' % (self._one, number, decision, _encode(request_id))
 
     def one_binary(self, probability: np.float32) -> bytes:
         """The answer to one row, both outputs as bytes behind the JSON."""
@@ -45,8 +56,9 @@ class V2Reply:
 
     def one_binary_named(self, probability: np.float32, request_id: str) -> tuple[bytes, int]:
         """The same with the request's id; and how long its JSON is."""
-        header = b'%b,"id":%b}' % (self._one_binary[:-1], _encode(request_id))
-        return header + _ONE(probability, float(probability) >= self._threshold), len(header)
+        name = _encode(request_id)
+        answer = _ONE(probability, float(probability) >= self._threshold)
+        return b"%b%b}%b" % (self._named_binary, name, answer), len(self._named_binary) + len(name) + 1
 
     def many(self, probabilities: Matrix, request_id: str | None, outputs: Iterable[str] | None) -> bytes:
         """The answer to any number of rows, only the outputs asked for."""
@@ -90,6 +102,7 @@ class V2Reply:
 
 _PROBABILITY_ONE = b'{"name":"probability","datatype":"FP32","shape":[1],"data":['
 _DECISION_ONE = b']},{"name":"decision","datatype":"INT64","shape":[1],"data":['
+_NO, _YES = _DECISION_ONE + b"0", _DECISION_ONE + b"1"
 _ONE = Struct("<fq").pack
 _DATATYPES = {"probability": (b"FP32", 4), "decision": (b"INT64", 8)}
 
