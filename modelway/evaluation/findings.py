@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from modelway.contract import Frozen
 from modelway.stats.bootstrap import UNDEFINED, Estimate
+from modelway.training.artifacts import Finalist
 
 
 class ThresholdPoint(Frozen):
@@ -165,3 +166,17 @@ class Unfamiliarity(Frozen):
     beyond_limit: float
     """Share of the test rows above it."""
     shifts: tuple[Shift, ...]
+
+
+class Search(Frozen):
+    """The search that the model won: who stood in it at the end, and why it was chosen."""
+
+    trials: int
+    """All attempts, those that were given up among them."""
+    finalists: tuple[Finalist, ...]
+    """In order of preference; quality, work, size and learning cost are compared, never a clock."""
+    reason: str
+    """Why this candidate, in one sentence."""
+    calibrator: str
+    calibrator_reason: str = ""
+    """Why this way of calibrating."""

@@ -11,6 +11,7 @@ from modelway.errors import ContractError
 from modelway.evaluation.errors_report import error_report
 from modelway.evaluation.evaluate import evaluate
 from modelway.evaluation.explanation import explanation
+from modelway.evaluation.findings import Search
 from modelway.evaluation.record import Evaluation
 from modelway.evaluation.robustness import robustness
 from modelway.evaluation.scored import ScoredRows
@@ -71,6 +72,7 @@ def evaluate_on(
             "explanation": explanation(subject),
             "errors": error_report(subject),
             "unfamiliarity": unfamiliarity(subject),
+            "search": search_of(trained),
         }
     )
 
@@ -96,6 +98,17 @@ def subject_of(use_case: "UseCase", trained: Trained, test: pl.DataFrame) -> Sub
         reference=encode(trained.train.load().tail(REFERENCE_ROWS), signature),
         costs=use_case.costs,
         sampling=Sampling(seed=trained.seed, resamples=RESAMPLES),
+    )
+
+
+def search_of(trained: Trained) -> Search:
+    """What the search left of its candidates."""
+    return Search(
+        trials=len(trained.trials),
+        finalists=trained.finalists,
+        reason=trained.reason,
+        calibrator=trained.calibrator.method,
+        calibrator_reason=trained.calibrator_reason,
     )
 
 

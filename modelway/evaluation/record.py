@@ -7,6 +7,7 @@ from modelway.evaluation.findings import (
     ErrorReport,
     Explanation,
     Robustness,
+    Search,
     ThresholdReport,
     Unfamiliarity,
 )
@@ -179,6 +180,8 @@ class Evaluation(Frozen):
     explanation: Explanation | None = None
     errors: ErrorReport | None = None
     unfamiliarity: Unfamiliarity | None = None
+    search: Search | None = None
+    """None in records older than this field."""
     test_openings: int | None = None
     """How many different models were measured on these very rows, this one too; None: nobody counted."""
 

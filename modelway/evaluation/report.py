@@ -8,8 +8,10 @@ from typing import Any
 from modelway.contract import Outcome, Verdict
 from modelway.evaluation import closer_figures, figures
 from modelway.evaluation.closer_report import closer_sections
+from modelway.evaluation.forgetting_section import forgetting_section
 from modelway.evaluation.page import banner, breakable, figure_row, mark, more, page, section, table, tiles
 from modelway.evaluation.record import METRICS, Comparison, Evaluation
+from modelway.evaluation.search_section import search_section
 from modelway.evaluation.slice_section import group_table, percent, slices_section
 from modelway.stats.bootstrap import Estimate
 
@@ -37,10 +39,12 @@ def render_report(evaluation: Evaluation, verdict: Verdict, *, title: str, linea
         _worst_rows(verdict.evidence.get("worst_rows", ())),
         _curves(evaluation),
         _comparison(evaluation.comparison, evaluation),
+        forgetting_section(verdict.evidence.get("forgetting")),
         _decisions(evaluation),
         _time(evaluation),
         slices_section(evaluation),
         *closer_sections(evaluation),
+        search_section(evaluation.search),
         _every_metric(evaluation),
         _lineage(lineage),
         _footer(evaluation),
