@@ -9,6 +9,7 @@ import yaml
 
 from modelway.bundle.signing import load_verify_key
 from modelway.errors import ModelwayError
+from serving.kserve.pods import PodExtras, pod_settings
 from serving.kserve.runtimes import ModelwayRuntime, modelway_runtime, verify_key_map
 from serving.kserve.schema import require_valid
 from serving.kserve.spec import Manifest
@@ -25,16 +26,28 @@ _RIGHTS = (
 """All that a rollout's driver does, and nothing more."""
 
 
-def setup(*, image: str, verify_key: Path, namespace: str, name: str) -> list[Manifest]:
-    """ServingRuntime, the public key its pods check bundles with, and the driver's rights.
+def setup(  # noqa: PLR0913 - one argument an option
+    *,
+    image: str,
+    verify_key: Path,
+    namespace: str,
+    name: str,
+    settings: Path | None = None,
+    keys_secret: str = "",
+    predictions_claim: str = "",
+) -> list[Manifest]:
+    """ServingRuntime, the public key its pods check bundles with, their settings, and the driver's rights.
 
     Raises:
-        ConfigError: The file is no public key.
+        ConfigError: The file is no public key, or the settings are none for pods.
     """
     load_verify_key(verify_key)
-    runtime = modelway_runtime(ModelwayRuntime(image=image, name=name, namespace=namespace))
+    told = {"settings": pod_settings(settings)} if settings else {}
+    extras = PodExtras(keys_secret=keys_secret, predictions_claim=predictions_claim, **told)
+    runtime = modelway_runtime(ModelwayRuntime(image=image, name=name, namespace=namespace, extras=extras))
     require_valid(runtime)
-    return [verify_key_map(verify_key.read_text(), namespace), runtime, _role(namespace)]
+    key = verify_key_map(verify_key.read_text(), namespace)
+    return [key, *extras.maps(namespace), runtime, _role(namespace)]
 
 
 def _role(namespace: str) -> Manifest:
@@ -56,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--verify-key", type=Path, required=True, help="PEM of the key that signs bundles")
     parser.add_argument("--namespace", default="default", help="where the services run")
     parser.add_argument("--name", default="modelway", help="of the ServingRuntime")
+    parser.add_argument("--settings", type=Path, help="YAML of limits, traces and the like, for all pods")
+    parser.add_argument("--keys-secret", default="", help="Secret with keys.yaml; clients then need a key")
+    parser.add_argument("--predictions-claim", default="", help="volume claim for the prediction log")
     options = parser.parse_args(argv)
     try:
         manifests = setup(**vars(options))

@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import Field
 
 from modelway.contract import Frozen
+from serving.kserve.pods import GRPC_PORT, PodExtras
 from serving.kserve.spec import NAME_PATTERN, Manifest
 
 HTTP_PORT = 8080
-GRPC_PORT = 9000
 TRITON_METRICS_PORT = 8002
 VERIFY_KEY_MAP = "modelway-verify-key"
 """The ConfigMap with the public half of the signing key."""
@@ -28,6 +28,7 @@ class ModelwayRuntime(Frozen):
     namespace: str = Field(default="default", pattern=NAME_PATTERN)
     cpu: str = "1"
     memory: str = "512Mi"
+    extras: PodExtras = PodExtras()
 
 
 class TritonRuntime(Frozen):
@@ -51,22 +52,25 @@ def modelway_runtime(runtime: ModelwayRuntime) -> Manifest:
     KServe appends the predictor's `--revision`. The port is open for some seconds after SIGTERM, until every
     proxy has heard that the pod leaves; readiness fails at once.
     """
+    extras = runtime.extras
     container = {
         "name": "kserve-container",
         "image": runtime.image,
-        "args": _modelway_args(),
-        "ports": [_port("http1", HTTP_PORT)],
+        "args": [*_modelway_args(), *extras.args],
+        "ports": [_port("http1", HTTP_PORT), *extras.ports],
         **_probes(HTTP_PORT, start_failures=60),
         "securityContext": {**_LOCKED_DOWN, "runAsUser": 10001, "readOnlyRootFilesystem": True},
         "resources": _same({"cpu": runtime.cpu, "memory": runtime.memory}),
         "volumeMounts": [
             {"name": "verify-key", "mountPath": _KEY_FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
+            *extras.mounts,
         ],
     }
     volumes = [
         {"name": "verify-key", "configMap": {"name": VERIFY_KEY_MAP}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        *extras.volumes,
     ]
     formats = [{"name": "modelway", "version": "1", "autoSelect": True, "priority": 1}]
     spec = _runtime_spec(HTTP_PORT, formats, container, volumes)
@@ -148,7 +152,7 @@ def _runtime_spec(
     metrics_port: int, formats: list[Any], container: dict[str, Any], volumes: list[Any]
 ) -> dict[str, Any]:
     scraped = {"prometheus.kserve.io/port": str(metrics_port), "prometheus.kserve.io/path": "/metrics"}
-    speaks_grpc = metrics_port == TRITON_METRICS_PORT
+    speaks_grpc = metrics_port == TRITON_METRICS_PORT or len(container["ports"]) > 1
     return {
         "annotations": scraped,
         "supportedModelFormats": formats,

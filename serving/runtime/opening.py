@@ -1,6 +1,7 @@
 """From a folder to a model that answers: verify, load, warm up."""
 
 import os
+import socket
 from pathlib import Path
 
 from modelway.bundle.bundle import Bundle
@@ -63,4 +64,6 @@ class Opening:
         """Of file names; two models may each have a version `1`, and two bundles the same of both."""
         taken = sum(known[1] == revision for known in self._logs)
         unique = f"-{taken}" if taken else ""
-        return f"{revision}-{os.getpid()}{unique}"
+        # In containers every process is number 1: the host's name, which is the pod's, tells them apart.
+        process = f"{socket.gethostname()}.1" if os.getpid() == 1 else os.getpid()
+        return f"{revision}-{process}{unique}"

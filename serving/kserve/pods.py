@@ -1,0 +1,108 @@
+"""What a pod of ours is given beside its bundle: settings, keys, a place for the prediction log. Pure."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelway.contract import Frozen
+from modelway.errors import ConfigError
+from serving.kserve.spec import Manifest
+from serving.runtime.settings import Settings, read_settings
+
+GRPC_PORT = 9000
+SETTINGS_MAP = "modelway-settings"
+"""The ConfigMap with the settings."""
+SETTINGS_FILE = Path("/etc/modelway-settings/settings.yaml")
+KEYS_FILE = Path("/etc/modelway-keys/keys.yaml")
+PREDICTIONS = Path("/var/lib/modelway/predictions")
+_NOT_IN_A_POD = {
+    "tls": "probes, the gateway and the judge speak plain HTTP to pods: end TLS at the Gateway",
+    "jobs": "one pod keeps a job and the gateway asks the next: hand jobs to a server of its own",
+    "online_store": "that file is on no pod: send the features, or serve by key on this machine",
+    "metrics_need_key": "the judge reads /metrics without one: close the port with a NetworkPolicy",
+    "keys_file": "name the Secret that holds keys.yaml with --keys-secret",
+}
+
+
+class PodExtras(Frozen):
+    """Chosen once for all pods of a ServingRuntime."""
+
+    settings: Settings = Settings()
+    keys_secret: str = ""
+    """Secret with `keys.yaml`, as `python -m serving.runtime.keys` writes it; changed there, changed here."""
+    predictions_claim: str = ""
+    """PersistentVolumeClaim that all pods may write (ReadWriteMany)."""
+
+    @property
+    def ports(self) -> list[dict[str, Any]]:
+        """Beside HTTP's."""
+        asked = self.settings.grpc_port is not None
+        return [{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}] if asked else []
+
+    @property
+    def args(self) -> list[str]:
+        """Of the server."""
+        settings = [f"--settings={SETTINGS_FILE}"] if self._has_settings else []
+        return settings + ([f"--log-dir={PREDICTIONS}"] if self.predictions_claim else [])
+
+    @property
+    def mounts(self) -> list[dict[str, Any]]:
+        """Of the container."""
+        places = {"settings": SETTINGS_FILE.parent, "keys": KEYS_FILE.parent, "predictions": PREDICTIONS}
+        return [
+            {"name": each["name"], "mountPath": str(places[each["name"]])}
+            | ({} if each["name"] == "predictions" else {"readOnly": True})
+            for each in self.volumes
+        ]
+
+    @property
+    def volumes(self) -> list[dict[str, Any]]:
+        """Of the pod."""
+        found: list[dict[str, Any]] = []
+        if self._has_settings:
+            found.append({"name": "settings", "configMap": {"name": SETTINGS_MAP}})
+        if self.keys_secret:
+            found.append({"name": "keys", "secret": {"secretName": self.keys_secret}})
+        if self.predictions_claim:
+            claim = {"claimName": self.predictions_claim}
+            found.append({"name": "predictions", "persistentVolumeClaim": claim})
+        return found
+
+    def maps(self, namespace: str) -> list[Manifest]:
+        """The ConfigMap that the pods mount, where there is anything to say."""
+        if not self._has_settings:
+            return []
+        said = self.settings.model_dump(mode="json", exclude_defaults=True)
+        keys = {"keys_file": str(KEYS_FILE)} if self.keys_secret else {}
+        return [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": SETTINGS_MAP, "namespace": namespace},
+                "data": {SETTINGS_FILE.name: yaml.safe_dump(said | keys, sort_keys=False)},
+            }
+        ]
+
+    @property
+    def _has_settings(self) -> bool:
+        return self.settings != Settings() or bool(self.keys_secret)
+
+
+def pod_settings(path: Path) -> Settings:
+    """The settings of a file, if pods can keep what they say.
+
+    Raises:
+        ConfigError: It cannot be read, or says what holds on one machine alone.
+    """
+    settings = read_settings(path)
+    for name, remedy in _NOT_IN_A_POD.items():
+        if getattr(settings, name):
+            raise ConfigError(f"{path}: `{name}` for pods", expected="settings without it", remedy=remedy)
+    if settings.grpc_port not in {None, GRPC_PORT}:
+        raise ConfigError(
+            f"{path}: `grpc_port` {settings.grpc_port}",
+            expected=f"{GRPC_PORT}, the port that the pods open",
+            remedy=f"write {GRPC_PORT}, or leave it out",
+        )
+    return settings

@@ -1,0 +1,126 @@
+"""Settings, keys and a prediction log for pods: what the server is started with, and what no pod can keep."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelway.bundle.signing import VERIFY_KEY_FILE, load_or_create_key
+from modelway.errors import ConfigError
+from serving.kserve.__main__ import main
+from serving.kserve.pods import GRPC_PORT, KEYS_FILE, PREDICTIONS, SETTINGS_FILE, PodExtras, pod_settings
+from serving.kserve.runtimes import ModelwayRuntime, modelway_runtime
+from serving.runtime.settings import Limits, Settings, read_settings
+
+SAID = {
+    "limits": {"max_in_flight": 32, "rate_rps": 50.0},
+    "traces": "http://collector:4318/v1/traces",
+    "grpc_port": GRPC_PORT,
+}
+
+
+@pytest.fixture
+def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What the command prints, by kind and name."""
+
+    def run(*more: str) -> dict[str, Any]:
+        load_or_create_key(tmp_path)
+        told = ["--image", "registry/modelway:1", "--verify-key", str(tmp_path / VERIFY_KEY_FILE)]
+        assert main([*told, "--namespace", "models", *more]) == 0
+        documents = yaml.safe_load_all(capsys.readouterr().out)
+        return {f"{each['kind']} {each['metadata']['name']}": each for each in documents}
+
+    return run
+
+
+def test_the_server_is_started_with_what_the_pod_mounts(
+    printed: Any, tmp_path: Path, crd_errors: Any
+) -> None:
+    from serving.runtime.__main__ import parse  # noqa: PLC0415 - the server's own reading of its flags
+
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(SAID))
+    found = printed(
+        *("--settings", str(tmp_path / "settings.yaml")),
+        *("--keys-secret", "clients", "--predictions-claim", "log"),
+    )
+
+    runtime = found["ServingRuntime modelway"]
+    container, volumes = runtime["spec"]["containers"][0], runtime["spec"]["volumes"]
+    options = parse([*container["args"], "--revision", "paint-v1"])
+    assert crd_errors(runtime) == []
+    assert (options.settings, options.log_dir) == (SETTINGS_FILE, PREDICTIONS)
+    mounted = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert {str(SETTINGS_FILE.parent), str(KEYS_FILE.parent), str(PREDICTIONS)} <= set(mounted)
+    assert "readOnly" not in mounted[str(PREDICTIONS)]
+    assert {each["name"] for each in volumes} == {mount["name"] for mount in mounted.values()}
+    by_name = {each["name"]: each for each in volumes}
+    assert by_name["keys"]["secret"] == {"secretName": "clients"}
+    assert by_name["predictions"]["persistentVolumeClaim"] == {"claimName": "log"}
+    assert [port["containerPort"] for port in container["ports"]] == [8080, GRPC_PORT]
+    assert runtime["spec"]["protocolVersions"] == ["v2", "grpc-v2"]
+
+    settings = found[f"ConfigMap {by_name['settings']['configMap']['name']}"]
+    (tmp_path / "mounted.yaml").write_text(settings["data"][SETTINGS_FILE.name])
+    assert read_settings(tmp_path / "mounted.yaml") == Settings.model_validate(
+        SAID | {"keys_file": KEYS_FILE}
+    )
+    assert settings["metadata"]["namespace"] == "models"
+
+
+def test_keys_alone_are_settings_too(printed: Any) -> None:
+    found = printed("--keys-secret", "clients")
+
+    assert yaml.safe_load(found["ConfigMap modelway-settings"]["data"]["settings.yaml"]) == {
+        "keys_file": str(KEYS_FILE)
+    }
+
+
+def test_without_any_a_pod_is_what_it_was(printed: Any) -> None:
+    found = printed()
+    spec = found["ServingRuntime modelway"]["spec"]
+
+    assert list(found) == [
+        "ConfigMap modelway-verify-key",
+        "ServingRuntime modelway",
+        "Role modelway-rollout",
+    ]
+    assert not [arg for arg in spec["containers"][0]["args"] if "settings" in arg or "log" in arg]
+    assert (len(spec["volumes"]), spec["protocolVersions"]) == (2, ["v2"])
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "remedy"),
+    [
+        pytest.param({"tls": {"certificate": "c", "key": "k"}}, "tls", "Gateway", id="tls"),
+        pytest.param({"jobs": {"file": "/tmp/j"}}, "jobs", "one pod keeps a job", id="jobs"),  # noqa: S108 - a text
+        pytest.param({"online_store": "/srv/online.db"}, "online_store", "no pod", id="store"),
+        pytest.param({"metrics_need_key": True}, "metrics_need_key", "judge reads", id="metrics"),
+        pytest.param({"keys_file": "keys.yaml"}, "keys_file", "--keys-secret", id="keys"),
+        pytest.param({"grpc_port": 9001}, "grpc_port", "9000", id="another-port"),
+    ],
+)
+def test_what_no_pod_can_keep_is_refused(
+    tmp_path: Path, said: dict[str, Any], name: str, remedy: str
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(said))
+
+    with pytest.raises(ConfigError, match=f"`{name}`") as caught:
+        pod_settings(file)
+
+    assert remedy in caught.value.remedy
+
+
+def test_every_setting_is_either_for_pods_or_refused() -> None:
+    """A new one has to be decided about: silently mounted, it may name a file that no pod has."""
+    decided = {"limits", "tls", "keys_file", "metrics_need_key", "grpc_port", "jobs", "online_store"}
+
+    assert set(Settings.model_fields) == decided | {"traces", "access_log"}
+
+
+def test_settings_without_grpc_open_no_second_port() -> None:
+    extras = PodExtras(settings=Settings(limits=Limits(max_rows=10)))
+    container = modelway_runtime(ModelwayRuntime(image="x:1", extras=extras))["spec"]["containers"][0]
+
+    assert [port["containerPort"] for port in container["ports"]] == [8080]
