@@ -16,7 +16,7 @@ from serving.runtime.reply import error_body, json_body
 from serving.runtime.repository import Repository
 from serving.runtime.served import Handler, Served
 from serving.runtime.settings import Settings
-from serving.runtime.transport import Head, Respond
+from serving.runtime.transport import READS, Head, Respond
 from serving.runtime.wishes import PURPOSES, marked, wishes_of
 
 HEAVY_BODY_BYTES = 16 * 1024
@@ -143,7 +143,7 @@ class App:
         get = self._gets.get(path)
         if get is None:
             return self._elsewhere(head)
-        return get() if head.method == "GET" else self._not_allowed("GET")
+        return get() if head.method in READS else self._not_allowed("GET, HEAD")
 
     def _elsewhere(self, head: Head) -> Answer | None:
         """Addresses that are no model's, and those of models that are not loaded."""

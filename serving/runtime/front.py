@@ -16,7 +16,7 @@ from serving.runtime.journal import journal
 from serving.runtime.marks import Marks
 from serving.runtime.net.turn import Turn
 from serving.runtime.settings import AccessLog, Settings
-from serving.runtime.transport import INTERNAL_ERROR, Application, Head, Headers, Respond
+from serving.runtime.transport import INTERNAL_ERROR, READS, Application, Head, Headers, Respond
 
 REQUEST_ID = "x-request-id"
 _MAX_ID_CHARS = 128
@@ -96,7 +96,7 @@ class Front:
         """How to answer a request whose body is wanted; None when it was answered without."""
         reply = Reply(self, head, respond, _request_id(head) if self._observers else None)
         denial = self._identified(reply)
-        if denial is None and head.path in self._documents and head.method == "GET":
+        if denial is None and head.path in self._documents and head.method in READS:
             self._aside.submit(_say, self._documents[head.path], reply)
             return None
         answer = self._denied(denial) if denial is not None else self._inner.at_once(head)

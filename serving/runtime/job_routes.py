@@ -15,7 +15,7 @@ from serving.runtime.journal import journal
 from serving.runtime.reply import error_body, json_body
 from serving.runtime.served import Handler
 from serving.runtime.settings import Jobs
-from serving.runtime.transport import Head, Headers, Respond
+from serving.runtime.transport import READS, Head, Headers, Respond
 from serving.runtime.wishes import wishes_of
 
 JOBS = "/v2/jobs/"
@@ -125,9 +125,10 @@ class JobDesk:
         job_id = rest.removesuffix(_RESULT)
         if method == "DELETE" and rest == job_id:
             return (204, self._headers, b"") if self._store.cancel(job_id) else self._unknown()
-        if method != "GET":
+        if method not in READS:
             status, headers, body = self._refused(405, "use GET, or DELETE on the job itself")
-            return status, [*headers, ("allow", "GET, DELETE" if rest == job_id else "GET")], body
+            allowed = "GET, HEAD, DELETE" if rest == job_id else "GET, HEAD"
+            return status, [*headers, ("allow", allowed)], body
         outcome = self._store.outcome(job_id)
         if outcome is None:
             return self._unknown()

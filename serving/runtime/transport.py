@@ -13,6 +13,10 @@ INTERNAL_ERROR: tuple[int, Headers, bytes] = (
 """What a client is told of a fault that nobody foresaw; the journal says more."""
 
 
+READS = frozenset({"GET", "HEAD"})
+"""What an address that is only read answers to; HEAD's answer goes out without its body (RFC 9110, 9.1)."""
+
+
 class FixedHeaders(Headers):
     """Headers of many answers, written out once."""
 

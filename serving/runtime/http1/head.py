@@ -58,6 +58,7 @@ class _Parser:
         self.headers: dict[str, str] = {}
         self._target = b""
         self.method = self.target = ""
+        self.hosts = 0
         self.keep_alive, self.minor, self._whole = False, 1, False
         self._llhttp = httptools.HttpRequestParser(self)
 
@@ -66,6 +67,7 @@ class _Parser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
+        self.hosts += key == "host"
         before = self.headers.get(key)
         self.headers[key] = text if before is None else before + _JOINED_BY_COMMA + text
 
@@ -125,5 +127,5 @@ def _refuse_ambiguous(parser: _Parser) -> None:
     length = headers.get("content-length")
     if length is not None and not (length.isascii() and length.isdigit() and len(length) < 19):  # noqa: PLR2004 - fits 64 bits
         raise RequestError(f"content-length {length[:40]!r} is no number of bytes")
-    if parser.minor >= 1 and "host" not in headers:
-        raise RequestError("a host header is needed in HTTP/1.1")
+    if parser.hosts > 1 or (parser.minor >= 1 and not parser.hosts):  # RFC 9112, 3.2
+        raise RequestError(f"one host header is needed in HTTP/1.1, found {parser.hosts}")

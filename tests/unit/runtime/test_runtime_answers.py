@@ -204,6 +204,19 @@ def test_metadata_names_what_can_be_sent(app: App) -> None:
     assert [tensor["name"] for tensor in metadata["outputs"]] == ["probability", "decision"]
 
 
+@pytest.mark.parametrize("path", ["/v2", "/v2/health/ready", "/v2/models/paint", "/metrics", "/openapi.json"])
+def test_what_can_be_got_can_be_asked_for_without_its_body(app: App, path: str) -> None:
+    """The transport leaves the body out; its length and all else are GET's (RFC 9110, 9.1 and 9.3.2)."""
+    assert app.at_once(Asked(path, "HEAD")) == app.at_once(Asked(path, "GET"))
+
+
+def test_head_is_for_what_is_only_read(app: App) -> None:
+    assert get(app, INFER, "HEAD")[0] == 405
+    answer = app.at_once(Asked("/v2", "PUT"))
+    assert answer is not None
+    assert (answer[0], dict(answer[1])["allow"]) == (405, "GET, HEAD")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

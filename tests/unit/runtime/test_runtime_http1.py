@@ -236,6 +236,9 @@ def test_a_head_shows_what_was_sent() -> None:
     ("head", "said"),
     [
         ("POST / HTTP/1.1\r\ncontent-length: 1", "host"),
+        ("POST / HTTP/1.1\r\nhost: h\r\nhost: h", "found 2"),
+        ("POST / HTTP/1.1\r\nHost: h\r\nx: y\r\nhost: other", "found 2"),
+        ("POST / HTTP/1.0\r\nhost: h\r\nhost: other", "found 2"),
         ("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 2", "no HTTP/1.1 request"),
         ("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: chunked", "request"),
         ("POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip, chunked", "not read"),
