@@ -52,7 +52,7 @@ def abort(name: str, *, who: str, why: str, on_change: OnChange | None = None) -
     records = Records(serving_target(name).root)
     record = records.require(name)
     if record.state.finished:
-        raise _over(settle_all(name, who=who).state)
+        raise _over(resume(name, who=who))  # a kill may have left a challenger running, or the books behind
     records.ask_to_abort(name, f"{why} ({who})")
     return None if records.is_driven(name) else resume(name, who=who, on_change=on_change)
 
