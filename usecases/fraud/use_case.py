@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from modelway.bundle.derived import Derived
 from modelway.bundle.policy import ByKey, ServingPolicy
 from modelway.contract import (
     Candidate,
@@ -25,7 +26,7 @@ from usecases.fraud.simulator.scenario import is_address, scenario_of
 
 ROW_FEATURES = (
     Feature(name="amount_eur", unit="EUR"),
-    Feature(name="limit_share", sql="amount_eur / limit_eur", description="amount over the card's limit"),
+    Feature(name="limit_eur", description="what the card may spend in a month", unit="EUR"),
     Feature(name="distance_km", unit="km"),
     Feature(name="hour", sql="EXTRACT(hour FROM event_time)", description="of the day, UTC", unit="h"),
     Feature(name="weekday", sql="EXTRACT(isodow FROM event_time)", description="1 is Monday"),
@@ -37,6 +38,39 @@ ROW_FEATURES = (
     ),
     Feature(name="merchant_category", kind="category"),
     Feature(name="entry", kind="category"),
+)
+# What a payment brings over what the store holds: neither the client nor the stream job can know these.
+DERIVED = (
+    Derived(
+        name="limit_share",
+        how="ratio",
+        of=("amount_eur", "limit_eur"),
+        description="of the card's limit that this payment alone takes",
+    ),
+    Derived(
+        name="amount_to_card_mean_24h",
+        how="ratio",
+        of=("amount_eur", "card_mean_eur_24h"),
+        description="against what the card paid today",
+    ),
+    Derived(
+        name="amount_to_card_mean_7d",
+        how="ratio",
+        of=("amount_eur", "card_mean_eur_7d"),
+        description="against what the card paid this week",
+    ),
+    Derived(
+        name="amount_to_merchant_mean_7d",
+        how="ratio",
+        of=("amount_eur", "merchant_mean_eur_7d"),
+        description="against what others paid at the merchant",
+    ),
+    Derived(
+        name="card_purchases_1h_share",
+        how="ratio",
+        of=("card_purchases_1h", "card_purchases_24h"),
+        description="of the card's day that fell into its last hour: 1 is a burst",
+    ),
 )
 
 
@@ -54,7 +88,7 @@ class FraudUseCase:
         happened_at="charged_back_at",
         horizon_months=2,
     )
-    features = FeatureSet(row=ROW_FEATURES, views=VIEWS)
+    features = FeatureSet(row=ROW_FEATURES, views=VIEWS, derived=DERIVED)
     candidates = (
         Candidate(
             kind="hgb",

@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-from keyed_bundles import bundle_of
+from keyed_bundles import Mixed, bundle_of
 
 from modelway.bundle.bundle import Bundle
 from modelway.bundle.signing import VERIFY_KEY_FILE
 from modelway.contract import Outcome
 from modelway.data.validation import Inspection
 from modelway.features.at_request import AT, FROM_STORE, SUBJECT, offline_values
+from modelway.features.derived import derived_frame
 from modelway.features.join import TIME
 from modelway.features.store import FeatureStore
 from modelway.features.training_set import feature_rows
@@ -117,8 +118,8 @@ def described(history: pl.LazyFrame) -> pl.DataFrame:
     )
 
 
-def by_value(world: World, moment: datetime) -> list[float]:
-    """The answers to the same payments with every feature sent, looked up offline at the moment."""
+def looked_up(world: World, moment: datetime) -> pl.DataFrame:
+    """Every feature of the same payments, looked up offline at the moment."""
     rows = world.payments(moment)
     asked = rows.select(
         pl.col("transaction_id").alias(SUBJECT),
@@ -127,9 +128,14 @@ def by_value(world: World, moment: datetime) -> list[float]:
         "card_id",
         "merchant_id",
     )
-    found = offline_values(use_case, world.history, asked).select(use_case.features.names)
+    return offline_values(use_case, world.history, asked).select(use_case.features.names)
+
+
+def by_value(world: World, moment: datetime) -> list[float]:
+    """The answers to the same payments with every feature sent."""
+    found = looked_up(world, moment)
     answer = httpx.post(world.server.url + PREDICT, json={"instances": found.to_dicts()}, timeout=30)
-    world.asked += rows.height
+    world.asked += found.height
     return list(answer.json()["predictions"])
 
 
@@ -142,6 +148,10 @@ def test_what_is_served_by_card_and_merchant_is_what_training_sees_until_the_str
         world.pass_time(moment)
         answers.append(world.ask(moment))
     assert answers[-1] == by_value(world, moments[-1])
+    last, signature = looked_up(world, moments[-1]), world.bundle.signature
+    assert answers[-1] == pytest.approx(Mixed(signature).probabilities(last, signature), abs=1e-6)
+    assert signature.derived == use_case.features.derived
+    assert derived_frame(last, use_case.features)["amount_to_card_mean_24h"].null_count() < EACH
     assert len({round(answer, 6) for each in answers for answer in each}) > STOPS
 
     report = world.skew(WARM, moments[-1] + timedelta(microseconds=1))

@@ -13,8 +13,9 @@ from modelway.features.training_set import build_training_set
 from modelway.probes.hindsight import hindsight_reasons
 from modelway.stats.ranking import roc_auc
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
-from modelway.training.encoding import encode, labels, signature_from
+from modelway.training.candidates.base import Recipe, ignore_epoch
+from modelway.training.encoding import signature_from
+from modelway.training.final import rows_of
 from usecases.fraud import use_case
 from usecases.fraud.simulator.scenario import FIRST_DAY
 
@@ -34,12 +35,12 @@ def quality(source, folder):
     day = (pl.col("event_time") - FIRST_DAY).dt.total_days()
     train = rows.filter(day < 48)
     signature = signature_from(use_case, train, threshold=0.5)
-    recipe = Recipe(signature.inputs, {"max_iter": 60, "min_samples_leaf": 60}, 7)
-    model = kind_named("hgb").fit(
-        Rows(X=encode(train, signature), y=labels(train)), None, recipe, ignore_epoch
-    )
+    recipe = Recipe(signature.columns, {"max_iter": 60, "min_samples_leaf": 60}, 7)
+    model = kind_named("hgb").fit(rows_of(train, signature), None, recipe, ignore_epoch)
     held_out = (rows.filter(day.is_between(48, DRIFT_DAY - 1)), rows.filter(day >= DRIFT_DAY))
-    return [roc_auc(labels(part), model.margins(encode(part, signature))) for part in held_out]
+    return [
+        roc_auc(part.y, model.margins(part.X)) for part in (rows_of(each, signature) for each in held_out)
+    ]
 
 
 @pytest.fixture(scope="module")

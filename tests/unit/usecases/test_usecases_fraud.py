@@ -8,6 +8,7 @@ import pytest
 from modelway.data.declared import columns_of_features
 from modelway.data.labels import with_label
 from modelway.data.validation import Inspection
+from modelway.features.derived import derived_frame
 from modelway.features.training_set import feature_rows
 from modelway.usecase import load_use_case
 from usecases.fraud import use_case
@@ -95,7 +96,10 @@ def test_a_decision_sees_what_arrived_before_it_and_not_itself() -> None:
     assert features["card_mean_eur_1h"].to_list() == [None, 75.0, 50.0, pytest.approx(160 / 3)]
     assert features["merchant_chargeback_rate_60d"].to_list() == [None, 0.0, 0.0, 0.0]
     assert features["card_gap_s"].to_list() == [None, 1_200.0, None, 600.0]
-    assert features["limit_share"].to_list() == pytest.approx([0.025, 0.005, 0.05, 0.025])
+    derived = derived_frame(features, use_case.features)
+    assert derived["limit_share"].to_list() == pytest.approx([0.025, 0.005, 0.05, 0.025])
+    assert derived["amount_to_card_mean_24h"].to_list() == pytest.approx([None, 10 / 75, 2, 50 / (160 / 3)])
+    assert derived["card_purchases_1h_share"].to_list() == [None, 1.0, 1.0, 1.0]
     assert (features["hour"][0], features["weekday"][0], features["delay_s"][0]) == (9, 1, 1.5)
 
 
