@@ -1,3 +1,4 @@
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -47,6 +48,13 @@ SIGNATURE = Signature(
 # Wide limits: any process of a busy machine may stand still for seconds.
 SLO = Slo(latency_limit_ms=1000, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
 RunsAs = Callable[[str, int], Revision]
+
+_SOURCE = Path(__file__).parents[2] / "unit" / "kserve" / "conftest.py"
+_SPEC = importlib.util.spec_from_file_location("kserve_schemas", _SOURCE)
+_SCHEMAS = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_SCHEMAS)
+
+crd_errors = _SCHEMAS.crd_errors
 
 
 @pytest.fixture

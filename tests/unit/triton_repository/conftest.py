@@ -1,4 +1,4 @@
-"""A small signed bundle, and the random trees of tests/unit/optimize."""
+"""A small signed bundle, and the random trees of tests/integration/optimize."""
 
 import sys
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from modelway.bundle.lineage import Lineage
 from modelway.bundle.signature import Input, Signature
 from modelway.contract import Slo
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "optimize"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "integration" / "optimize"))
 
 GRAPH = """
 <ir_version: 8, opset_import: ["" : 17]>
