@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 from flows.bridge import ml_flow
 from modelway.contract import Frozen
 from modelway.errors import GateError
+from modelway.monitoring.skew_gate import require_no_skew
 from steps.assemble_training_set import assemble_training_set
 from steps.check_contract import check_contract
 from steps.check_parity import check_parity
@@ -40,13 +41,14 @@ class TrainingConfig(Frozen):
 
 @ml_flow(name="training")
 def training_flow(config: TrainingConfig) -> None:
-    """Artifacts: snapshot → contract_report → … → registered_version.
+    """Artifacts: snapshot → skew_report → contract_report → … → registered_version.
 
     Raises:
-        GateError: A limit was not kept; the version is registered in Development, with the reasons.
+        GateError: The online store does not hold the features of training: nothing is trained. Or a limit
+            was not kept: the version is registered in Development, with the reasons.
     """
     snapshot = ingest_data(config.use_case, config.source)
-    materialise_features(snapshot, config.as_of)
+    require_no_skew(materialise_features(snapshot, config.as_of).load(), where="the online store")
     train_and_register(snapshot, config)
 
 

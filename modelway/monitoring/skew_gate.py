@@ -12,7 +12,8 @@ def require_no_skew(verdict: Verdict, *, where: str) -> None:
     A successor would learn the one and be asked the other, and what was measured says nothing of its answers.
 
     Args:
-        verdict: Of a comparison with the point-in-time join.
+        verdict: Of a comparison with the point-in-time join. INCONCLUSIVE stops nothing here: a use case
+            without online features has nothing to compare.
         where: What was compared, for the message.
 
     Raises:
@@ -22,7 +23,8 @@ def require_no_skew(verdict: Verdict, *, where: str) -> None:
         raise GateError(
             f"features in {where} are not those of training. {verdict.summary()}",
             expected="the values of the point-in-time join",
-            remedy="`modelway monitor skew` names features and rows; mend what writes them, then retrain",
+            remedy="`modelway monitor skew` names features and rows; mend what writes them, or fill "
+            "the online store anew with `modelway features materialise --restart`",
         )
 
 
