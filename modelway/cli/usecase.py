@@ -74,7 +74,7 @@ def new(
     target = (folder or Path(name)).resolve()
     require_free(target)
     given = _Given(tuple(key or ()), number_rows, time, no_time, label, positive, label_known, time_format)
-    source, roles = (csv, given.roles()) if csv else _example(target)
+    source, roles = (csv, given.roles()) if csv else _example(target, given)
     profile = look(source, roles)
     scaffold(Project(name, target, source.resolve(), profile, made_up=csv is None))
     _tell(profile, target)
@@ -178,9 +178,16 @@ def _one_of(option: str, instead: str, value: object, *, denied: bool) -> None:
         )
 
 
-def _example(target: Path) -> "tuple[Path, Roles]":
+def _example(target: Path, given: _Given) -> "tuple[Path, Roles]":
     from modelway.data.example import EXAMPLE_ROLES, write_example  # noqa: PLC0415 - polars, 100 ms
 
+    said = [f"--{name.replace('_', '-')}" for name, value in given._asdict().items() if value]
+    if said:
+        raise ConfigError(
+            f"{', '.join(said)} without --csv",
+            expected="the table that these columns belong to",
+            remedy="add --csv FILE, or leave them out to have a made-up example written",
+        )
     return write_example(target), EXAMPLE_ROLES
 
 

@@ -61,7 +61,7 @@ def time_format(times: pl.Series) -> str:
     fitting = [f for f in TIME_FORMATS if moments(times, f).null_count() <= allowed]
     if len(fitting) == 1:
         return fitting[0]
-    examples = ", ".join(times.drop_nulls().unique(maintain_order=True).head(3))
+    examples = ", ".join(said(times).unique(maintain_order=True).head(3)) or "nothing: it is empty"
     named = " or ".join(f"--time-format '{f}'" for f in fitting)
     raise ConfigError(
         f"{len(fitting) or 'no'} known time formats fit every row of {times.name}, such as {examples}",

@@ -20,7 +20,7 @@ from modelway.data.column_kinds import (
     time_format,
 )
 from modelway.data.table_form import DEALT_TIME, MADE_KEY, TableForm
-from modelway.errors import ConfigError
+from modelway.errors import ConfigError, SourceError
 
 _CLASSES = 2
 _NEVER = 9999
@@ -91,6 +91,23 @@ class Roles(Frozen):
         """The raw column that is the time."""
         return self.time or DEALT_TIME
 
+    def require_one_part_each(self) -> None:
+        """Refuse a column that is named for two parts; the time may be a part of the key.
+
+        Raises:
+            ConfigError: One is.
+        """
+        parts = [*self.key, *{self.time} - {None, *self.key}, self.label, self.label_known]
+        twice = sorted({name for name in parts if name and parts.count(name) > 1})
+        if twice:
+            raise ConfigError(
+                f"{', '.join(twice)} is named for two parts",
+                expected="another column for each of key, time, label and label-known",
+                remedy="leave --label-known out where the label is known with the row"
+                if self.label_known in twice
+                else "name each column once",
+            )
+
     def named(self) -> list[str]:
         """Columns that the table must have."""
         return [name for name in (*self.key, self.time, self.label, self.label_known) if name]
@@ -105,10 +122,12 @@ def look(source: Path, roles: Roles) -> Profile:
 
     Raises:
         ConfigError: A named column is missing or is not what it is named for.
-        SourceError: The file is missing, empty or unreadable.
+        SourceError: A file is missing, empty or unreadable, or its columns are of other types.
+        ContractError: A later file of a folder lacks a column of the first.
     """
+    roles.require_one_part_each()
     form = _form(str(source), roles)
-    table = pl.concat(list(form.read(str(source))))
+    table = _whole(form, str(source))
     distinct = table if form.numbered else table.unique(maintain_order=True)
     _require_key(distinct[roles.key_column], roles)
     named = {roles.key_column, roles.time_column, roles.label, roles.label_known}
@@ -172,6 +191,24 @@ class _Look:
         return found
 
 
+def _whole(form: TableForm, source: str) -> pl.DataFrame:
+    """All rows, in the columns of the first file; more columns in later files are left out.
+
+    Raises:
+        ContractError: A later file lacks a column of the first.
+        SourceError: A column is of another type in a later file.
+    """
+    columns = next(form.read(source)).columns
+    try:
+        return pl.concat(list(form.read(source, columns)))
+    except pl.exceptions.SchemaError as error:
+        raise SourceError(
+            f"the files of {source} do not fit together: {str(error).splitlines()[0]}",
+            expected="every column of one type in all files",
+            remedy="write the files alike, or name one of them",
+        ) from error
+
+
 def _form(source: str, roles: Roles) -> TableForm:
     plain = TableForm.sniffed(source)
     _require_columns(next(plain.read(source)), roles.named())
@@ -187,6 +224,13 @@ def _require_columns(table: pl.DataFrame, wanted: list[str]) -> None:
             f"the table has no column {', '.join(missing)}",
             expected=f"one of {', '.join(table.columns)}",
             remedy="name the columns as the header writes them",
+        )
+    repeated = [name for name in wanted if f"{name}_duplicated_0" in table.columns]
+    if repeated:
+        raise ConfigError(
+            f"the header has {', '.join(repeated)} more than once",
+            expected="one column of that name, for nobody can tell which is meant",
+            remedy="rename the others in the file",
         )
 
 
@@ -217,10 +261,13 @@ def _values(label: pl.Series) -> list[str]:
 
 
 def _missing(label: pl.Series, positive: str | None) -> tuple[str, ...]:
-    """Words for a label that is missing, unless fewer than two classes were left without them."""
+    """Words for a label that is missing, unless fewer than two classes were left without them.
+
+    Among numbers NaN is no class, whatever is left.
+    """
     values = _values(label)
     words = [v for v in values if v.lower() in _NO_LABEL and v != positive]
-    return tuple(words) if len(values) - len(words) >= _CLASSES else ()
+    return tuple(words) if label.dtype.is_float() or len(values) - len(words) >= _CLASSES else ()
 
 
 def _positive(label: pl.Series, positive: str | None) -> str:
@@ -232,8 +279,9 @@ def _positive(label: pl.Series, positive: str | None) -> str:
         wanted = [v for v in values if v.lower() in YES] if len(values) == _CLASSES else []
     if len(wanted) == 1 and wanted[0] in values and len(values) >= _CLASSES:
         return str(wanted[0])
+    shown = f"the values {', '.join(values[:8])}{' …' if len(values) > 8 else ''}"  # noqa: PLR2004 - a line's worth
     raise ConfigError(
-        f"{label.name} has the values {', '.join(values[:8])}{' …' if len(values) > 8 else ''}",  # noqa: PLR2004
+        f"{label.name} has {shown if any(values) else 'no value in any row'}",
         expected="two values, one of them 1, yes or true; or one named by --positive",
         remedy=f"say which one is to be predicted, e.g. --positive {shlex.quote(next(iter(values), '1'))}",
     )

@@ -113,6 +113,7 @@ def test_an_increment_is_ingested_onto_the_latest_snapshot(capsys, store, snapsh
         pytest.param(["usecase", "check", "nope"], "no use case named", id="check-unknown"),
         pytest.param(["usecase", "new", "Not A Name"], "cannot be a use case's name", id="bad-name"),
         pytest.param(["usecase", "new", "x", "--csv", "a.csv"], "--csv without --key", id="no-key"),
+        pytest.param(["usecase", "new", "x", "--label", "y"], "--label without --csv", id="no-table"),
     ],
 )
 @pytest.mark.usefixtures("elsewhere")

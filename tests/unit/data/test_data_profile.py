@@ -392,3 +392,82 @@ def test_numbers_are_not_taken_for_moments(tmp_path) -> None:
 
     with pytest.raises(ConfigError, match="Int64, no times"):
         look(tmp_path / "a.parquet", Roles(key=("k",), time="t", label="y"))
+
+
+def folder_of(folder, *tables: pl.DataFrame):
+    for at, table in enumerate(tables):
+        table.write_csv(folder / f"part-{at}.csv")
+    return folder
+
+
+def test_the_files_of_a_folder_may_order_their_columns_otherwise_and_hold_more(tmp_path) -> None:
+    whole = pl.DataFrame(TABLE)
+    later = whole.slice(2).select(reversed(whole.columns)).with_columns(pl.lit("x").alias("came later"))
+
+    profile = look(folder_of(tmp_path, whole.head(2), later), ROLES)
+
+    assert (profile.rows, profile.positives) == (4, 1)
+    assert "came later" not in {column.source for column in profile.others}
+
+
+def test_a_file_of_a_folder_that_lacks_a_column_is_named(tmp_path) -> None:
+    whole = pl.DataFrame(TABLE)
+
+    with pytest.raises(ContractError, match=r"part-1\.csv lacks the columns items") as caught:
+        look(folder_of(tmp_path, whole.head(2), whole.slice(2).rename({"items": "pieces"})), ROLES)
+
+    assert "pieces" in caught.value.found
+
+
+def test_files_whose_columns_are_of_other_types_do_not_fit_together(tmp_path) -> None:
+    table = pl.DataFrame({"k": ["a", "b"], "t": ["2024-01-01", "2024-03-01"], "y": [0, 1], "f": [0.5, 1.5]})
+    table.write_parquet(tmp_path / "a.parquet")
+    table.with_columns(pl.col("f").cast(pl.String)).write_parquet(tmp_path / "b.parquet")
+
+    with pytest.raises(SourceError, match="do not fit together"):
+        look(tmp_path, Roles(key=("k",), time="t", label="y"))
+
+
+@pytest.mark.parametrize(
+    ("roles", "named"),
+    [
+        ({"key": ("Order No", "Order No")}, "Order No"),
+        ({"label": "Order No"}, "Order No"),
+        ({"label": "Day"}, "Day"),
+        ({"label_known": "Day"}, "Day"),
+        ({"label_known": "Returned"}, "Returned"),
+    ],
+)
+def test_a_column_plays_one_part(tmp_path, roles, named) -> None:
+    with pytest.raises(ConfigError, match=f"{named} is named for two parts"):
+        look(_csv(tmp_path), ROLES.model_copy(update=roles))
+
+
+def test_the_time_may_be_a_part_of_the_key(tmp_path) -> None:
+    profile = look(_csv(tmp_path), ROLES.model_copy(update={"key": ("channel", "Day")}))
+
+    assert profile.form.key == ("channel", "Day")
+
+
+def test_a_named_column_that_the_header_has_twice_is_refused(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("k,t,y,y\na,2024-01-01,0,1\nb,2024-03-01,1,0\n")
+
+    with pytest.raises(ConfigError, match="the header has y more than once"):
+        look(path, Roles(key=("k",), time="t", label="y"))
+
+
+@pytest.mark.parametrize(
+    ("column", "says"), [("Returned", "no value in any row"), ("Day", "nothing: it is empty")]
+)
+def test_an_empty_label_or_time_is_called_empty(tmp_path, column, says) -> None:
+    with pytest.raises(ConfigError, match=says):
+        look(_csv(tmp_path, **{column: [None] * 4}), ROLES)
+
+
+def test_nan_is_no_class_of_a_label_of_numbers(tmp_path) -> None:
+    table = pl.DataFrame({"k": ["a", "b"], "t": ["2024-01-01", "2024-03-01"], "y": [1.0, float("nan")]})
+    table.write_parquet(tmp_path / "a.parquet")
+
+    with pytest.raises(ConfigError, match=r"y has the values 1\.0"):
+        look(tmp_path / "a.parquet", Roles(key=("k",), time="t", label="y"))
