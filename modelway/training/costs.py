@@ -82,9 +82,11 @@ def latencies(graphs: Sequence[bytes], row: Floats) -> list[Latency]:
 
     Args:
         graphs: ONNX files.
-        row: One encoded row, shape (1, F).
+        row: One encoded row, shape (1, F); or one that a model reads, (1, F + D), of which the graphs are
+            given the inputs alone: they derive the rest.
     """
     loaded = [Graph(each) for each in graphs]
+    row = np.ascontiguousarray(row[:, : min((graph.features for graph in loaded), default=None)])
     seconds: list[list[float]] = [[] for _ in graphs]
     for graph in loaded:
         graph.probabilities(row)

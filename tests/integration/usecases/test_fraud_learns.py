@@ -5,23 +5,36 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from modelway.contract import Outcome
+from modelway.bundle.signing import load_or_create_key
+from modelway.contract import Candidate, Outcome, Verdict
 from modelway.data.conformance import check_use_case
+from modelway.data.frames import write_frame
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
+from modelway.evaluation.held_out import evaluate_on
 from modelway.features.training_set import build_training_set
+from modelway.optimize.parity import parity_of
+from modelway.optimize.scoring import Graph
 from modelway.probes.hindsight import hindsight_reasons
+from modelway.probes.shuffled import Recipient, shuffled_reason
+from modelway.registry.packing import Stores, pack
 from modelway.stats.ranking import roc_auc
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import Recipe, ignore_epoch
 from modelway.training.encoding import signature_from
 from modelway.training.final import rows_of
+from modelway.training.reproduce import reproduce
+from modelway.training.splits import split_by_time
+from modelway.training.tracking import Tracker
+from modelway.training.tune import Request, tune
 from usecases.fraud import use_case
 from usecases.fraud.simulator.scenario import FIRST_DAY
 
 WORLD = "simulator?seed=3&days=90&cards=1200&merchants=150"
 DRIFT_DAY = 60
 AS_OF = datetime(2024, 7, 1, tzinfo=UTC)
+SMALL_WORLD = "simulator?seed=3&days=60&cards=500&merchants=60"
+SMALL = Candidate(kind="hgb", space={}, fixed={"max_iter": 20, "min_samples_leaf": 30})
 
 
 def history_of(source, folder):
@@ -98,3 +111,41 @@ def test_more_fraud_of_the_same_kind_is_found_as_well(folder) -> None:
     _, after = quality(f"{WORLD}&drift=prior@{DRIFT_DAY}", folder)
 
     assert after > 0.85
+
+
+@pytest.fixture(scope="module")
+def made(folder):
+    """A small world, trained by the platform's own way with one candidate."""
+    small = type("Small", (type(use_case),), {"candidates": (SMALL,)})()
+    store = FolderSnapshotStore(str(folder / "small"))
+    snapshot = ingest(small, SMALL_WORLD, store)
+    rows = build_training_set(small, store.scan(snapshot.id, as_of=AS_OF), as_of=AS_OF)
+    splits = split_by_time(rows, str(folder / "frames"))
+    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    request = Request(snapshot_id=snapshot.id, as_of=AS_OF, seed=3, trials=1)
+    trained = tune(small, splits, request, tracker=tracker, folder=str(folder / "models"))
+    return small, store, write_frame(rows, str(folder / "frames")), splits, trained
+
+
+def test_derived_features_go_the_whole_way_of_training(made, folder) -> None:
+    """Search, fit, export, parity, evaluation, probe, bundle, making it again: all see the same columns."""
+    small, store, training_set, splits, trained = made
+    test = splits.test.load()
+
+    assert trained.signature.derived == use_case.features.derived
+    assert Graph(trained.onnx.read()).features == len(use_case.features.names)
+    parity = parity_of(trained, test, limit=use_case.gates.max_parity_error)
+    assert parity.passed, parity.summary()
+    assert shuffled_reason(Recipient(trained, splits.train.load(), test)).found is not None
+    evaluation = evaluate_on(small, trained, test, None)
+    explained = {each.feature for each in evaluation.explanation.importance}
+    assert explained == set(use_case.features.names)  # the graph's own columns are inside
+
+    stores = Stores(folder / "bundles", load_or_create_key(folder / "keys"))
+    history = store.scan(trained.snapshot_id, as_of=AS_OF)
+    bundle = pack(small, trained, evaluation, Verdict(outcome=Outcome.PASS), training_set, history, stores)
+    again = {r.metric: r for r in reproduce(small, bundle, store, str(folder / "again")).reasons}
+
+    assert bundle.signature.derived == use_case.features.derived
+    assert again["graph"].message.startswith("the graph is the same to the byte")
+    assert again["signature"].outcome is again["probabilities"].outcome is Outcome.PASS
