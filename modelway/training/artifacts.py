@@ -128,10 +128,11 @@ class Trained(Frozen):
     native: FileRef
     """The model as its own library keeps it, for the parity gate alone; no bundle carries it."""
     train: FrameRef
-    """The rows it learnt from, the validation rows among them."""
+    """The older rows it learnt from, the validation rows among them …"""
     calibration_rows: int
+    """… and how many newer ones, which it learnt from as well."""
     metrics: Mapping[str, float]
-    """On the calibration rows, after calibration: `pr_auc`, `roc_auc`, `log_loss`, `ece`, `base_rate`."""
+    """Of the cross-fit on the calibration rows: `pr_auc`, `roc_auc`, `log_loss`, `ece`, `base_rate`."""
     trials: tuple[Trial, ...]
     finalists: tuple[Finalist, ...] = ()
     reason: str

@@ -65,7 +65,7 @@ def _undecided(ordered: Sequence[CalibratorMethod], rows: int) -> CalibratorChoi
 
 def _cross_fitted(method: CalibratorMethod, margins: Margins, y: Labels, seed: int) -> Array:
     """Loss of each row, by a calibrator that has not seen its part."""
-    part, p = _dealt(y, seed), np.empty(len(y))
+    part, p = dealt(y, PARTS, seed), np.empty(len(y))
     for number in range(PARTS):
         held_out = part == number
         fitted = fit_method(method, margins[~held_out], y[~held_out])
@@ -74,12 +74,13 @@ def _cross_fitted(method: CalibratorMethod, margins: Margins, y: Labels, seed: i
     return np.asarray(-np.log(said), dtype=np.float64)
 
 
-def _dealt(y: Labels, seed: int) -> npt.NDArray[np.intp]:
+def dealt(y: Labels, parts: int, seed: int) -> npt.NDArray[np.intp]:
+    """The number of each row's part, shape (n,); positives and negatives are dealt out evenly, apart."""
     part = np.empty(len(y), dtype=np.intp)
     random = np.random.default_rng(seed)
     for label in (0, 1):
         rows = random.permutation(np.flatnonzero(y == label))
-        part[rows] = np.arange(len(rows)) % PARTS
+        part[rows] = np.arange(len(rows)) % parts
     return part
 
 

@@ -23,7 +23,7 @@ class Fold:
 
 
 def validation_folds(train: pl.DataFrame, how: Validation, min_rows: int) -> tuple[Fold, ...]:
-    """Cut the train rows for the search.
+    """Cut the rows that teach for the search.
 
     Args:
         train: With `event_time` and `label`; for more than one fold also `label_matured_at`. Any order.
@@ -39,7 +39,7 @@ def validation_folds(train: pl.DataFrame, how: Validation, min_rows: int) -> tup
         return (_checked(Fold(*cut(ordered, how.share, min_rows)), min_rows, "the newest share"),)
     if MATURED not in ordered.columns:
         raise ContractError(
-            f"the train rows have no column {MATURED}",
+            f"the rows have no column {MATURED}",
             expected="when each label was settled, to purge by",
             remedy="build the rows with modelway.features.training_set",
         )

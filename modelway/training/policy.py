@@ -19,12 +19,12 @@ Cost = Literal["operations", "bytes", "row_visits"]
 
 
 class Validation(Frozen):
-    """Which of the train rows the trials are chosen by."""
+    """Which of the rows that teach, train and calibration, the trials are chosen by."""
 
     folds: int = Field(default=1, ge=1)
     """1: the newest share alone, nothing purged. More: that many blocks, purged, and their mean counts."""
     share: float = Field(default=0.25, gt=0, lt=1)
-    """Newest share of the train rows that is validated on, all blocks together."""
+    """Newest share of them that is validated on, all blocks together."""
     embargo_days: FiniteFloat = Field(default=0.0, ge=0)
     """How long after a block's last label rows are left out too, where later rows are learnt from."""
     later_rows: bool = False

@@ -57,8 +57,8 @@ def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStor
     training_set, splits = write_frame(rows, folder), split_by_time(rows, folder)
     signature = signature_from(use_case, splits.train.load(), bundle.signature.threshold)
     recipe = Recipe(signature.columns, dict(lineage.params), lineage.seed)
-    model, calibrator, _ = fit(lineage.kind, recipe, signature, splits, (lineage.calibrator,))
-    onnx = to_onnx(model, calibrator, signature.inputs, signature.derived)
+    made = fit(lineage.kind, recipe, signature, splits, (lineage.calibrator,))
+    onnx = to_onnx(made.model, made.calibrator, signature.inputs, signature.derived)
     here = _environment(lineage, current())
     same_place = here.outcome is Outcome.PASS
     reasons = [

@@ -1,4 +1,4 @@
-"""Search, choose, fit on all train rows, calibrate, export: from splits to one trained model."""
+"""Search, choose, fit again, calibrate, export: from splits to one trained model."""
 
 import hashlib
 import logging
@@ -21,12 +21,12 @@ from modelway.optimize.export import to_onnx
 from modelway.stats.calibration import calibration_error, log_loss
 from modelway.stats.ranking import pr_auc, roc_auc
 from modelway.training.artifacts import Finalist, Trained, Trial, keep
-from modelway.training.calibration import AnyCalibrator, threshold_from
+from modelway.training.calibration import AnyCalibrator, Probabilities, threshold_from
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import FittedModel, Recipe, Rows, Value
+from modelway.training.candidates.base import FittedModel, Recipe, Value
 from modelway.training.choice import Decision, choose
 from modelway.training.draws import Plan
-from modelway.training.encoding import encode, refuse_empty_columns, seen_by_model, signature_from
+from modelway.training.encoding import Labels, encode, refuse_empty_columns, seen_by_model, signature_from
 from modelway.training.environment import Environment, current
 from modelway.training.figures import score_figures
 from modelway.training.final import fit, rows_of
@@ -73,9 +73,10 @@ def tune(  # noqa: PLR0913 - what is trained from, and the three places it leave
 ) -> Trained:
     """Train every candidate of the use case and hand on the best one, calibrated and exported.
 
-    The test rows are not looked at. The newest quarter of the train rows decides between the trials, unless
-    the use case's policy says otherwise; the winner is fitted again on all train rows, for as many rounds as
-    it needed; calibration has rows of its own.
+    The test rows are not looked at. All others teach, the train and the calibration rows: their newest
+    quarter decides between the trials, unless the use case's policy says otherwise; the winner is fitted
+    again on all of them, for as many rounds as it needed, and calibrated by a cross-fit on the calibration
+    rows.
 
     Args:
         use_case: Features, candidates, costs; its attribute `training` where it has one.
@@ -95,7 +96,8 @@ def tune(  # noqa: PLR0913 - what is trained from, and the three places it leave
     policy, train = training_policy(use_case), splits.train.load()
     signature = signature_from(use_case, train, threshold_from(use_case.costs))
     refuse_empty_columns(seen_by_model(encode(train, signature), signature), signature.columns)
-    task = _task(train, signature, policy.validation, request.seed)
+    learnt = pl.concat([train, splits.calibration.load()])
+    task = _task(learnt, signature, policy.validation, request.seed)
     environment = current()
     tags = _tags(use_case.name, request, environment)
     study = _study(use_case, policy, request, task, environment, studies)
@@ -145,8 +147,8 @@ def _require_candidates(use_case: "UseCase") -> None:
         )
 
 
-def _task(train: pl.DataFrame, signature: Signature, how: Validation, seed: int) -> Task:
-    folds = validation_folds(train, how, MIN_VALIDATION_ROWS)
+def _task(learnt: pl.DataFrame, signature: Signature, how: Validation, seed: int) -> Task:
+    folds = validation_folds(learnt, how, MIN_VALIDATION_ROWS)
     rows = tuple(FoldRows(rows_of(f.train, signature), rows_of(f.validation, signature)) for f in folds)
     return Task(rows, signature.inputs, seed, signature.derived)
 
@@ -209,22 +211,19 @@ def _fit_final(
     best: Trial, signature: Signature, splits: Splits, seed: int, methods: tuple[CalibratorMethod, ...]
 ) -> _Final:
     params = {**best.params, kind_named(best.kind).rounds_param: best.rounds}
-    model, calibrator, choice = fit(
-        best.kind, Recipe(signature.columns, params, seed), signature, splits, methods
-    )
-    calibration = rows_of(splits.calibration.load(), signature)
-    p = calibrator.probabilities(model.margins(calibration.X))
-    figures = score_figures(calibration.y.astype(np.float64), p, "calibration rows")
-    return _Final(signature, params, model, calibrator, choice.reason, _metrics(calibration, p), figures)
+    made = fit(best.kind, Recipe(signature.columns, params, seed), signature, splits, methods)
+    y, p = made.calibration_y, made.calibrator.probabilities(made.margins)
+    figures = score_figures(y.astype(np.float64), p, "calibration rows")
+    return _Final(signature, params, made.model, made.calibrator, made.choice.reason, _metrics(y, p), figures)
 
 
-def _metrics(rows: Rows, p: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> dict[str, float]:
+def _metrics(y: Labels, p: Probabilities) -> dict[str, float]:
     return {
-        "pr_auc": float(pr_auc(rows.y, p)),
-        "roc_auc": float(roc_auc(rows.y, p)),
-        "log_loss": float(log_loss(rows.y, p)),
-        "ece": float(calibration_error(rows.y, p)),
-        "base_rate": float(np.mean(rows.y)),
+        "pr_auc": float(pr_auc(y, p)),
+        "roc_auc": float(roc_auc(y, p)),
+        "log_loss": float(log_loss(y, p)),
+        "ece": float(calibration_error(y, p)),
+        "base_rate": float(np.mean(y)),
     }
 
 

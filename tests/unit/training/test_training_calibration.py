@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
@@ -59,6 +59,7 @@ def test_margins_that_say_nothing_keep_their_order_and_get_the_base_rate(margins
     assert found.probabilities(margins).mean() == pytest.approx(0.4, abs=0.02)
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 5), st.floats(-6, 6), st.integers(0, 5))
 def test_any_scale_and_shift_of_the_margins_gives_the_same_probabilities(scale, shift, seed):
     margins, y = drawn(1.0, 0.0, rows=300, seed=seed)
@@ -69,6 +70,7 @@ def test_any_scale_and_shift_of_the_margins_gives_the_same_probabilities(scale, 
     np.testing.assert_allclose(plain, moved, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6))
 def test_sigmoid_never_overflows_and_mirrors(z):
     p = sigmoid(np.array([z, -z]))
