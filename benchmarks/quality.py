@@ -5,8 +5,9 @@
 Ours: `modelway.training.tune`, with the use case's own candidates and `--trials` settings each, scored by
 the ONNX graph that would be served. The rival: LightGBM with native categories, tuned by Optuna
 (`learning/rival.py`), once with as many trials as ours had in all, once with `--more`. Both learn and tune
-on the train rows of the same split and calibrate on the same rows; the test rows lie after all of them and
-are looked at once, here.
+on the same rows, train and calibration rows, and calibrate by a cross-fit on the same rows; the test rows lie
+after all of them and are looked at once, here. `--learns train` adds rivals that keep the calibration rows
+for the calibration alone.
 
 Intervals: 95 %, bootstrap over test rows, the same resamples for all (`modelway.stats.bootstrap`); the
 difference is paired. Exit code 1: by PR-AUC ours is worse on one of the tests, beyond noise.
@@ -30,7 +31,7 @@ import polars as pl
 # benchmarks/serving.py is not the package of that name: this folder is asked last
 sys.path.append(sys.path.pop(sys.path.index(str(Path(__file__).parent))))
 
-from learning.rival import tuned
+from learning.rival import Question, tuned
 from learning.rows import Source, Task, truth
 
 from modelway.optimize.scoring import Graph
@@ -103,13 +104,14 @@ def contest(source: Source, task: Task, arguments: argparse.Namespace) -> bool:
     print(f"\n## as of {task.as_of:%Y-%m-%d}: {task.splits.train.rows:,} train rows, ", end="")
     print(f"{task.splits.positives[0]:,} charged off\n\nours: {chosen}, {spent} trials, ", end="")
     print(f"{time.monotonic() - began_s:.0f} s")
-    for trials in sorted({spent, arguments.more}):
+    names = list(source.use_case.features.names)
+    for learns in arguments.learns:
         began_s = time.monotonic()
-        names = list(source.use_case.features.names)
-        rival = tuned(task.splits, names, trials=trials, seed=SEED, threads=arguments.threads)
-        name = f"LightGBM, {trials} trials"
-        print(f"{name}: {rival.params}, {time.monotonic() - began_s:.0f} s")
-        scores[name] = {test: rival.probabilities(rows) for test, rows in task.tests.items()}
+        asked = Question(names, sorted({spent, arguments.more}), SEED, arguments.threads, learns)
+        for trials, rival in zip(asked.trials, tuned(task.splits, asked), strict=True):
+            name = f"LightGBM, {trials} trials" + (", train rows alone" if learns == "train" else "")
+            print(f"{name}: {rival.params}, {time.monotonic() - began_s:.0f} s")
+            scores[name] = {test: rival.probabilities(rows) for test, rows in task.tests.items()}
     held = [_printed(test, rows, scores, arguments.resamples) for test, rows in task.tests.items()]
     return all(held)
 
@@ -137,6 +139,8 @@ def main() -> int:
     words.add_argument("--test-months", type=int, default=12)
     words.add_argument("--trials", type=int, default=4, help="of each of our kinds")
     words.add_argument("--more", type=int, default=40, help="trials of the second LightGBM")
+    ways = ["train+calibration", "train"]
+    words.add_argument("--learns", nargs="+", choices=ways, default=ways[:1], help="from which rows LightGBM")
     words.add_argument("--threads", type=int, default=1, help="of LightGBM; more than free cores is slow")
     words.add_argument("--resamples", type=int, default=300)
     arguments = words.parse_args()

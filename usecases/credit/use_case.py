@@ -71,8 +71,9 @@ class CreditUseCase:
                 "max_leaf_nodes": IntRange(low=4, high=31, log=True),
                 "min_samples_leaf": IntRange(low=100, high=400, log=True),
                 "l2_regularization": FloatRange(low=1.0, high=30.0, log=True),
+                "max_features": FloatRange(low=0.3, high=0.8),
+                "max_iter": IntRange(low=80, high=240, log=True),
             },
-            fixed={"max_iter": 80},
         ),
         Candidate(kind="logistic", space={"C": FloatRange(low=0.001, high=10.0, log=True)}),
         Candidate(
