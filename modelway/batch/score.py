@@ -109,6 +109,11 @@ class _Output:
     skipped: bool
 
     def entry(self) -> dict[str, Any]:
+        """What the manifest says of this output.
+
+        Raises:
+            StorageError: The output cannot be read.
+        """
         with storage_errors(self.path):
             output_sha256 = sha256_of(self.path)
         return {

@@ -148,6 +148,7 @@ class _Look:
         self._names = identifiers(table.columns)
 
     def profile(self, others: list[str], *, repeats: int) -> Profile:
+        """What the table is; `repeats` of its rows say what another one says."""
         roles, label = self._roles, self._table[self._roles.label]
         positive = _positive(label, roles.positive)
         missing = _missing(label, positive)

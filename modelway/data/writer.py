@@ -77,16 +77,19 @@ class _Chunks:
     """Rows of any batch size, stored in chunks of one size: the same rows always fall alike."""
 
     def __init__(self, folder: Folder) -> None:
+        """Begin with none, in that folder."""
         self._folder = folder
         self._waiting: list[pl.DataFrame] = []
         self._stored: list[Chunk] = []
         self.columns: Mapping[str, str] = {}
 
     def share(self, chunks: Sequence[Chunk], columns: Mapping[str, str]) -> None:
+        """Take chunks that are stored already, before all others."""
         self._stored[:0] = chunks
         self.columns = columns
 
     def add(self, frame: pl.DataFrame) -> None:
+        """Take rows; whole chunks are written at once, the rest waits."""
         if frame.height:
             self.columns = self.columns or {name: str(kind) for name, kind in frame.schema.items()}
             self._waiting.append(frame)
@@ -96,6 +99,7 @@ class _Chunks:
             self._waiting = [rows.slice(CHUNK_ROWS)]
 
     def finish(self) -> tuple[Chunk, ...]:
+        """Write what waits; all chunks, in order."""
         rest = [f for f in self._waiting if f.height]
         if rest:
             self._store(pl.concat(rest))

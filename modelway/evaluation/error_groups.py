@@ -31,6 +31,7 @@ class _Condition:
     holds: Mask
 
     def negated(self) -> "_Condition":
+        """The rows for which it does not hold."""
         return _Condition(self.opposite, self.words, ~self.holds)
 
 

@@ -86,6 +86,7 @@ class _Plot(NamedTuple):
         return self.height - 1 - (self.height - 3) * value / self.top
 
     def level(self, value: float) -> str:
+        """A dashed line at that value."""
         y = self._y(value)
         return f'<line class="ref" x1="0" x2="{self.width}" y1="{y:.1f}" y2="{y:.1f}"/>'
 

@@ -26,6 +26,7 @@ class EngineCache:
     """`<id>.plan` beside `<id>.json`, which holds the plan's sha256 and the fingerprint."""
 
     def __init__(self, folder: Path) -> None:
+        """Name the folder; nothing is created before an engine is stored."""
         self._folder = folder
 
     @property

@@ -75,6 +75,7 @@ class _Interface(Frozen):
 
     @classmethod
     def of(cls, signature: Signature) -> "_Interface":
+        """What of a signature callers rely on."""
         inputs = tuple((column.name, column.kind) for column in signature.inputs)
         return cls(model_name=signature.model_name, key=signature.key, label=signature.label, inputs=inputs)
 

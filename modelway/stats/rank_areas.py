@@ -26,9 +26,11 @@ class _Placements(NamedTuple):
 
     @property
     def area(self) -> float:
+        """ROC-AUC: the mean placement of the positives."""
         return float(self.positives.mean())
 
     def variance(self) -> float:
+        """Of the area, after DeLong: one part from each class."""
         return _variance(self.positives) + _variance(self.negatives)
 
 

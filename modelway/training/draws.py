@@ -58,6 +58,7 @@ class Draws:
     """
 
     def __init__(self, plan: Plan, seed: int) -> None:
+        """Begin with none drawn; plan and seed alone decide what comes."""
         self.plan = plan
         self._sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=plan.startup)
         self._drawn: list[Drawn] = []

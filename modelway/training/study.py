@@ -59,6 +59,7 @@ class Claim:
     """A slot that is ours, and what the one before us left there."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
+        """A slot that is ours; `file` is where other processes see whose run works on it."""
         self._file = file
 
     def abandoned_run(self) -> str | None:
@@ -81,6 +82,7 @@ class PrivateBook:
     """In memory, for a search of one process."""
 
     def __init__(self) -> None:
+        """Begin with no entry."""
         self._entries: dict[int, Entry] = {}
 
     def entries(self) -> Mapping[int, Entry]:
@@ -100,6 +102,12 @@ class SharedStudy:
     """A named folder that processes with the very same question join."""
 
     def __init__(self, folder: Path, identity: str) -> None:
+        """Name an open study; `join` opens one.
+
+        Args:
+            folder: Its own.
+            identity: What is searched, on which rows: others with another one may not join.
+        """
         self.folder, self._identity = folder, identity
 
     @classmethod
@@ -164,6 +172,12 @@ class SharedBook:
     """One candidate's trials in Optuna's journal."""
 
     def __init__(self, folder: Path, label: str) -> None:
+        """Open the journal of one search, or begin it.
+
+        Args:
+            folder: Of the study.
+            label: Of the search within it.
+        """
         self._folder, self._label, self._files = folder, label, Folder(str(folder / "files"))
         journal = folder / f"{label}.journal"
         backend = JournalFileBackend(str(journal), lock_obj=_JournalLock(journal))

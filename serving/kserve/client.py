@@ -202,6 +202,7 @@ class _Border:
     nothing = None
 
     def __init__(self, call: str) -> None:
+        """Name the call, for messages."""
         self._call = call
 
     def __enter__(self) -> Self:

@@ -49,6 +49,7 @@ class Columns:
     __slots__ = ("_codes", "_log_only", "entities", "index", "key", "names", "stored", "unknown_counts")
 
     def __init__(self, signature: Signature) -> None:
+        """Look up what decoding asks for, once."""
         self.names = signature.names
         self.key = signature.key
         self.index: Mapping[str, int] = {name: at for at, name in enumerate(self.names)}

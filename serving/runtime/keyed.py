@@ -120,6 +120,7 @@ class _Filling:
         self._unusable: dict[int, str] = {}
 
     def fill(self, features: OnlineFeatures) -> None:
+        """Read each view that the request did not bring whole, and put its rows in matrix order."""
         read: list[str] = []
         for view in features.all:
             if any(name not in self._raw for name in view.features):

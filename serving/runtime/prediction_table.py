@@ -74,6 +74,7 @@ class Arrays:
     """
 
     def __init__(self, pa: Any) -> None:
+        """Keep pyarrow, which the log's thread has imported."""
         self.pa = pa
         self.moment = pa.timestamp("us", tz="UTC")
 

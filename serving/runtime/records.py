@@ -43,6 +43,7 @@ class Rows:
     __slots__ = ("_columns",)
 
     def __init__(self, columns: Columns) -> None:
+        """Know the model's columns."""
         self._columns = columns
 
     def parsed(self, instances: Sequence[Any], called: str) -> Parsed:

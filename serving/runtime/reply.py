@@ -34,6 +34,7 @@ class V2Reply:
     )
 
     def __init__(self, signature: Signature, revision: str) -> None:
+        """Encode once what is the same in every answer."""
         who = b'"model_name":' + _encode(signature.model_name) + b',"model_version":' + _encode(revision)
         self._head = b"{" + who + b',"outputs":['
         self.threshold = np.float32(signature.threshold)  # compared in the precision the graph answers in

@@ -13,6 +13,7 @@ class V1Decoder:
     __slots__ = ("_rows",)
 
     def __init__(self, columns: Columns) -> None:
+        """Know the model's columns."""
         self._rows = Rows(columns)
 
     def decode(self, body: bytes) -> Parsed:

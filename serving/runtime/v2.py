@@ -51,6 +51,7 @@ class V2Decoder:
     )
 
     def __init__(self, columns: Columns) -> None:
+        """Prepare a decoder for each form, the cheapest first."""
         self._columns = columns
         self._width = len(columns.names)
         self._one_row = [1, self._width]

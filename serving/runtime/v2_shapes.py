@@ -46,6 +46,7 @@ class _Tagged(msgspec.Struct, tag_field="datatype", gc=False):
 
     @property
     def datatype(self) -> str:
+        """As the protocol spells it."""
         return str(self.__struct_config__.tag)
 
 

@@ -74,6 +74,7 @@ class _Formatter(PrefectFormatter):
     """An error that says what to do needs no stack on the console; Prefect's pages keep it."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """As Prefect's, without the stack of an error that says itself what to do."""
         if record.exc_info and isinstance(record.exc_info[1], ModelwayError):
             record = copy(record)  # the handlers after this one show the stack
             record.exc_info = record.exc_text = None

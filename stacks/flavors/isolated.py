@@ -33,6 +33,7 @@ class ChildProcesses:
     """The isolated steps that this process has started."""
 
     def __init__(self) -> None:
+        """Begin with no process."""
         self._running: dict[UUID, subprocess.Popen[str]] = {}
 
     def start(self, info: StepRunInfo, environment: dict[str, str]) -> None:

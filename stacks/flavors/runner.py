@@ -21,6 +21,7 @@ class PrefectDynamicRunner(DynamicPipelineRunner):
     """ZenML's runner with the launch of a step wrapped into a Prefect task."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As ZenML's own, with a place for the states of finished tasks."""
         super().__init__(*args, **kwargs)
         self._finished_tasks: dict[str, State[Any]] = {}
 

@@ -26,6 +26,7 @@ class Tokenizer(nn.Module):
     """A row's numbers as tokens: (n, 2M), scaled values beside missing indicators, to (n, M, d)."""
 
     def __init__(self, numbers: int, token: int) -> None:
+        """One token for each of `numbers` columns, `token` wide; drawn, not learnt yet."""
         super().__init__()
         self.value, self.missing, self.bias = (nn.Parameter(_uniform(numbers, token)) for _ in range(3))
 
@@ -45,6 +46,13 @@ class Block(nn.Module):
     """Attention, then a gated layer, each added to what came in."""
 
     def __init__(self, params: Mapping[str, Any], *, is_first: bool, is_last: bool) -> None:
+        """Layers of the widths in `params`.
+
+        Args:
+            params: `token`, `hidden`, `heads`, `dropout`.
+            is_first: The first block leaves out the norm before attention, as in the paper.
+            is_last: The last one attends for the answer's token alone.
+        """
         super().__init__()
         token, hidden = int(params["token"]), int(params["hidden"])
         self.heads, self.is_last = int(params["heads"]), is_last
@@ -78,6 +86,12 @@ class FtTransformer(Network):
     """Tokens, blocks, and one log-odds from the [CLS] token."""
 
     def __init__(self, scaling: Scaling, params: Mapping[str, Any]) -> None:
+        """A network that has learnt nothing yet.
+
+        Args:
+            scaling: What becomes of a row before it comes here.
+            params: Hyper-parameters: `token`, `blocks`, `hidden`, `heads`, `dropout`.
+        """
         super().__init__(scaling, params)
         token, blocks = int(params["token"]), int(params["blocks"])
         self.table = nn.Embedding(max(1, scaling.offsets[-1]), token)

@@ -59,6 +59,7 @@ class FittedHgb:
     """Boosted trees; their sum is the log-odds."""
 
     def __init__(self, model: HistGradientBoostingClassifier) -> None:
+        """Take a fitted classifier; its iterations are the rounds."""
         self.model = model
         self.rounds: int = model.n_iter_
 

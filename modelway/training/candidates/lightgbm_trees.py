@@ -83,6 +83,7 @@ class FittedLightGbm:
     """Boosted trees; their sum is the log-odds."""
 
     def __init__(self, booster: lightgbm.Booster) -> None:
+        """Take a fitted booster; at least one round, for a booster of none answers too."""
         self.booster = booster
         self.rounds: int = max(1, booster.current_iteration())
 

@@ -68,6 +68,14 @@ class FittedLogistic:
     """Weights, kept as the float32 numbers that the graph holds."""
 
     def __init__(self, scaling: Scaling, weights: npt.ArrayLike, intercept: float, rounds: int) -> None:
+        """Keep the weights in float32, as the graph has them.
+
+        Args:
+            scaling: What becomes of a row first.
+            weights: Of numbers and missing indicators, then one for each category's value.
+            intercept: Log-odds of a row of zeros.
+            rounds: Iterations that the fit took.
+        """
         self.scaling, self.rounds = scaling, rounds
         self.weights = np.asarray(weights, dtype=np.float32)
         self.intercept = np.float32(intercept)

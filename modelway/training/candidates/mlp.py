@@ -18,6 +18,12 @@ class Perceptron(Network):
     """Embeddings and numbers side by side, then dense layers down to one log-odds."""
 
     def __init__(self, scaling: Scaling, params: Mapping[str, Any]) -> None:
+        """A network that has learnt nothing yet.
+
+        Args:
+            scaling: What becomes of a row before it comes here.
+            params: Hyper-parameters: `embedding`, `hidden`, `layers`, `dropout`.
+        """
         super().__init__(scaling, params)
         embedding = int(params["embedding"])
         self.table = nn.Embedding(max(1, scaling.offsets[-1]), embedding)

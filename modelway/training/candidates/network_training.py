@@ -63,6 +63,13 @@ class Training:
     """One fit of one network."""
 
     def __init__(self, network: "Network", on_epoch: OnEpoch, checkpoint: Checkpoint) -> None:
+        """Prepare; nothing is learnt yet.
+
+        Args:
+            network: Is changed in place.
+            on_epoch: Told of every epoch.
+            checkpoint: Where a fit that was killed goes on from.
+        """
         self.network, self.on_epoch, self.checkpoint = network, on_epoch, checkpoint
         params = network.params
         self.epochs, self.patience = int(params["epochs"]), int(params["patience"])

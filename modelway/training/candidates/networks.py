@@ -37,6 +37,12 @@ class Network(nn.Module):
     """Of all categories: `Scaling.offsets` says which rows are whose."""
 
     def __init__(self, scaling: Scaling, params: Mapping[str, Any]) -> None:
+        """Keep what every network needs to be fitted and exported.
+
+        Args:
+            scaling: What becomes of a row before it comes here.
+            params: All hyper-parameters by name.
+        """
         super().__init__()
         self.scaling, self.params = scaling, dict(params)
 
@@ -109,6 +115,7 @@ class FittedNetwork:
     """A trained network."""
 
     def __init__(self, network: Network, rounds: int) -> None:
+        """Take a network that has learnt for so many epochs; it learns no more."""
         self.network, self.rounds = network.eval(), rounds
 
     def margins(self, X: Floats) -> Margins:

@@ -77,6 +77,7 @@ class FittedXgBoost:
     """Boosted trees; their sum is the log-odds."""
 
     def __init__(self, booster: xgboost.Booster) -> None:
+        """Take a fitted booster; at least one round, for a booster of none answers too."""
         self.booster = booster
         self.rounds: int = max(1, booster.num_boosted_rounds())
 

@@ -63,18 +63,26 @@ class _Parser:
         self._llhttp = httptools.HttpRequestParser(self)
 
     def on_url(self, part: bytes) -> None:
+        """A part of the target, as it is sent."""
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One field; repeated ones are joined, `Host` is counted."""
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
         self.hosts += key == "host"
         before = self.headers.get(key)
         self.headers[key] = text if before is None else before + _JOINED_BY_COMMA + text
 
     def on_headers_complete(self) -> None:
+        """The blank line was there."""
         self._whole = True
 
     def feed(self, head: bytes) -> None:
+        """Read a whole head.
+
+        Raises:
+            RequestError: It is no head of HTTP/1.1.
+        """
         try:
             self._llhttp.feed_data(head)
         except httptools.HttpParserUpgrade:

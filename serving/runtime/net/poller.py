@@ -30,6 +30,7 @@ class Epoll:
     """Linux."""
 
     def __init__(self) -> None:
+        """Open one of the kernel's."""
         self._epoll = select.epoll()
         self.remove, self.close = self._epoll.unregister, self._epoll.close
 
@@ -50,6 +51,7 @@ class Portable:
     """Everywhere else."""
 
     def __init__(self) -> None:
+        """Open the best that this system has."""
         self._selector = selectors.DefaultSelector()
 
     def add(self, descriptor: int, *, shared: bool = False) -> None:
