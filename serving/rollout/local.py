@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelway.errors import ConfigError, NotReadyError, TransitionError
+from modelway.errors import ConfigError, NotReadyError, PortInUseError, TransitionError
 from modelway.stats.sequential import Counts
 from serving.gateway.control import Gateway
 from serving.gateway.desired import Desired, RevisionSpec, Status, Sticky
@@ -91,11 +91,11 @@ class LocalTarget:
             NotReadyError: Its replicas did not become ready; traffic stayed where it was.
             PortInUseError: As `start`.
         """
-        url = self.start(port=port)
-        self.deploy(revision, replicas=replicas)
+        self.deploy(revision, replicas=replicas)  # first: a gateway that starts begins with what it finds
         try:
+            url = self.start(port=port)
             self._gateway.until(lambda: self._complete(revision.id), limit_s, f"revision {revision.id}")
-        except NotReadyError:
+        except (NotReadyError, PortInUseError):
             self._withdraw(revision.id)
             raise
         self.route({revision.id: FULL})
