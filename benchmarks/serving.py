@@ -154,12 +154,15 @@ class Benchmark:
         self._at_most(name, tail(ours), MOST_TAIL, "x", note=note)
 
     def gateway(self) -> None:
-        """What Envoy adds."""
+        """What the gateway adds, beside what any Envoy does."""
         pace = self._pace(RATE_RPS)._replace(connections=CONNECTIONS)
-        with gateway(self.settings.folder, self._bundle, self.settings.cores[0]) as ports:
+        with gateway(self.settings.folder, self._bundle, matrix(), self.settings.cores[0]) as ports:
             found = overhead(ports, matrix(), pace, self.settings.rounds)
         self.notes["gateway"] = found._asdict()
-        note = f"{found.direct_p50_ms:.2f} to {found.through_p50_ms:.2f} ms"
+        note = (
+            f"{found.direct_p50_ms:.2f} to {found.through_p50_ms:.2f} ms; "
+            f"a bare Envoy adds {found.bare_added_ms:.2f} ms"
+        )
         self._at_most("p50 that the gateway adds", found.added_p50_ms, MOST_ADDED_MS, "ms", note=note)
         self._at_most("errors through the gateway", float(found.errors), 0, "")
 
