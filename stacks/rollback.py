@@ -1,16 +1,21 @@
 """Back to the version that served before: its traffic first, then the books, in one command."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from modelway.contract import Frozen, Outcome
 from modelway.errors import InputError, IntegrityError, TransitionError
 from modelway.registry.model_version import ModelVersion, RollbackPlan
+from modelway.registry.registry import Registry
 from serving.rollout.local import LocalTarget
 from serving.rollout.switching import Switched, switch, weights_of
 from serving.rollout.target import Revision, RevisionId
 from stacks.active import local_gateway, registry, serves_on_a_cluster, serving_target
 from stacks.guards import alone, refuse_others, require_idle
 from stacks.standby import keep_warm, revision_in, standby, superfluous
+
+if TYPE_CHECKING:
+    from serving.rollout.kserve import KServeTarget
 
 
 class BackPlan(Frozen):
@@ -53,7 +58,7 @@ def foresee(name: str) -> BackPlan:
     require_idle(target, name)
     routing = target.routing() if target.running else None
     if not isinstance(target, LocalTarget):
-        return BackPlan(books=books, revision=revision, traffic=weights_of(routing), warm=False)
+        return _foreseen_on_a_cluster(target, models, books, revision)
     refuse_others(name, weights_of(routing) or target.meant())
     kept = standby(models, name, after=1)
     status = target.status()
@@ -65,6 +70,22 @@ def foresee(name: str) -> BackPlan:
         warm=found is not None and 0 < found.wanted <= found.ready,
         load=tuple(each.id for each in kept if each.id not in target.deployed()),
         let_go=_let_go(target, name, [revision, *kept], weights_of(routing)),
+    )
+
+
+def _foreseen_on_a_cluster(
+    target: "KServeTarget", models: Registry, books: RollbackPlan, revision: Revision
+) -> BackPlan:
+    routing, found = target.routing(), target.ready(revision.id)
+    there = frozenset(routing.weights) if routing else frozenset()
+    kept = [each.id for each in standby(models, books.now.name, after=1)[:1]]
+    return BackPlan(
+        books=books,
+        revision=revision,
+        traffic=weights_of(routing),
+        warm=found is not None and found.complete,
+        load=tuple(each for each in kept if each not in there),
+        let_go=tuple(sorted(there - {revision.id, *kept})),
     )
 
 

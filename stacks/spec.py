@@ -53,7 +53,8 @@ class ServingPolicy(Frozen):
 
     warm_versions: int = Field(default=1, ge=0, le=10)
     """How many former production versions stay loaded beside the one that serves, for a rollback without a
-    start. Each is a process with a model in memory. Of a local gateway; a cluster keeps none."""
+    start. Each is a process with a model in memory. A cluster keeps one at most, at the price of as many pods
+    again as serve."""
 
 
 class StackSpec(Frozen):

@@ -10,6 +10,7 @@ from modelway.home import Home
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.registry import Registry
 from serving.rollout.local import LocalTarget
+from serving.rollout.sights import Keeps
 from serving.rollout.start import revision_of
 from serving.rollout.strategies import FULL
 from serving.rollout.switching import weights_of
@@ -56,9 +57,15 @@ def loaded(models: Registry, target: object, name: str) -> tuple[RevisionId, ...
 def keep_warm(models: Registry, target: object, name: str) -> None:
     """Load what the stack wants kept loaded, and let other versions of the model without traffic go.
 
-    A cluster keeps one revision beside the stable one, and that only during a rollout: nothing is done there.
+    A cluster has one place for it, which a rollout's canary needs while there is one.
     Returns when it was asked for. Repeatable.
     """
+    if isinstance(target, Keeps):
+        kept = standby(models, name)
+        if kept[1:]:
+            logger.warning("a cluster keeps %s loaded, and no further version of %s", kept[0].id, name)
+        target.keep(kept[0] if kept else None)
+        return
     if not isinstance(target, LocalTarget) or not target.running:
         return
     kept = standby(models, name)

@@ -109,8 +109,8 @@ class Access:
         """
         manifest = self.required()
         view = view_of(manifest)
-        if view.canary is None:
-            return self._tidy(view.stable)
+        if view.canary is None or (view.standby is not None and view.stable.revision == revision):
+            return self._tidy(view)
         if view.canary.revision != revision or view.weight != FULL:
             raise TransitionError(
                 f"{revision} was not given all traffic of {self.service}",
@@ -122,13 +122,13 @@ class Access:
         self.patch(manifest, promoted(manifest))
         return False
 
-    def _tidy(self, stable: ArmView) -> bool:
+    def _tidy(self, view: ServiceView) -> bool:
         """Delete autoscalers whose arm is gone, which KServe forgets; False while an arm is still leaving."""
         deployments = self.cluster.select(Kind.DEPLOYMENT, self._selector)
-        if {each["metadata"]["name"] for each in deployments} != {stable.deployment}:
+        if {each["metadata"]["name"] for each in deployments} != {arm.deployment for arm in view.arms}:
             return False
         for each in self.cluster.select(Kind.AUTOSCALER, self._selector):
-            if each["metadata"]["name"] != stable.deployment:
+            if each["metadata"]["name"] != view.stable.deployment:
                 self.cluster.delete(Kind.AUTOSCALER, each["metadata"]["name"])
         return True
 

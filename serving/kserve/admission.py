@@ -34,12 +34,12 @@ def require_new(view: ServiceView, revision: RevisionId, digest: str) -> None:
 
 
 def require_room(view: ServiceView) -> None:
-    """One canary at a time.
+    """One canary at a time. A former revision that is kept loaded makes room.
 
     Raises:
         TransitionError: There is one.
     """
-    if view.canary is not None:
+    if view.canary is not None and view.standby is None:
         raise TransitionError(
             f"{view.canary.revision} stands beside {view.stable.revision} with {view.weight} %",
             expected="one rollout per service at a time",

@@ -11,7 +11,7 @@ from serving.kserve.client import Operation
 from serving.kserve.manifests import ONLY_STABLE, canary_predictor
 from serving.kserve.rules import require_sound
 from serving.kserve.schema import require_valid
-from serving.kserve.spec import Arm, Manifest, Service
+from serving.kserve.spec import CANARY, STANDBY, Arm, Manifest, Service
 from serving.kserve.view import view_of
 
 Spec = dict[str, Any]
@@ -21,9 +21,12 @@ _FOREIGN_MODEL = frozenset({"name", "modelFormat", "protocolVersion", "runtime",
 """The same of its `model`."""
 
 
-def next_name(manifest: Manifest) -> str:
-    """A predictor name that was never used: the generation that writing it will make."""
-    return f"r{int(manifest['metadata']['generation']) + 1}"
+def next_name(manifest: Manifest, *, standby: bool = False) -> str:
+    """A predictor name that was never used: the generation that writing it will make.
+
+    Its letter says what for: a pod template knows nothing of it, so that a promotion restarts no pod.
+    """
+    return f"{STANDBY if standby else CANARY}{_generation(manifest) + 1}"
 
 
 def with_canary(manifest: Manifest, service: Service, arm: Arm) -> Spec:

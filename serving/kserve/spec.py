@@ -18,6 +18,8 @@ MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 MAX_NAME_LENGTH = 63
+CANARY, STANDBY = "r", "s"
+"""First letter of a predictor's name: of a rollout's canary, and of a former revision that is kept loaded."""
 FULL = 100
 """All traffic, in percent."""
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from modelway.contract import Frozen
 from modelway.errors import ConfigError
-from serving.kserve.spec import DIGEST_ANNOTATION, FULL, REVISION_LABEL, Manifest, deployment_name
+from serving.kserve.spec import DIGEST_ANNOTATION, FULL, REVISION_LABEL, STANDBY, Manifest, deployment_name
 from serving.rollout.target import Readiness, RevisionId
 
 _EVERYDAY = frozenset({"", "PodInitializing", "ContainerCreating", "Completed"})
@@ -23,6 +23,8 @@ class ArmView(Frozen):
     deployment: str
     """Name of its Deployment and Service, and of the backend in the HTTPRoute."""
     replicas: int = Field(ge=0)
+    kept: bool = False
+    """It was brought in to be kept loaded, not by a rollout."""
 
 
 class ServiceView(Frozen):
@@ -38,6 +40,11 @@ class ServiceView(Frozen):
     def capacity(self) -> int:
         """Replicas that carry all the traffic: the stable arm's without what was added for the canary."""
         return self.stable.replicas - (self.canary.replicas if self.canary else 0)
+
+    @property
+    def standby(self) -> ArmView | None:
+        """The former revision that is kept loaded without traffic; None where there is none."""
+        return self.canary if self.canary and self.canary.kept and not self.weight else None
 
     @property
     def arms(self) -> tuple[ArmView, ...]:
@@ -95,6 +102,7 @@ def _arm(service: str, predictor: Mapping[str, Any]) -> ArmView:
         digest=(predictor.get("annotations") or {}).get(DIGEST_ANNOTATION, ""),
         deployment=deployment_name(service, predictor.get("name")),
         replicas=int(predictor.get("minReplicas", 1)),
+        kept=str(predictor.get("name") or "").startswith(STANDBY),
     )
 
 

@@ -8,21 +8,18 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError, NotReadyError, TransientError, TransitionError
 from serving.gateway.files import get, put
 from serving.kserve.access import Access
-from serving.kserve.admission import require_new, require_room, require_same
-from serving.kserve.changes import next_name, require_whole, rolled_back, toward, with_canary
-from serving.kserve.client import Cluster, Kind
+from serving.kserve.arrivals import Arrivals
+from serving.kserve.changes import rolled_back, toward
+from serving.kserve.client import Cluster
 from serving.kserve.counting import count
 from serving.kserve.diff import planned_diff
-from serving.kserve.manifests import stable_manifest
 from serving.kserve.places import Places
 from serving.kserve.runtimes import HTTP_PORT
-from serving.kserve.spec import FULL, Arm, Manifest, Mode, Service
-from serving.kserve.storage import storage_uri, upload
-from serving.kserve.view import ServiceView, readiness, view_of
+from serving.kserve.spec import FULL, Manifest, Mode, Service
+from serving.kserve.view import readiness, view_of
 from serving.kserve.waiting import until
 from serving.rollout.counters import Ledger
 from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
@@ -52,6 +49,7 @@ class KServeTarget:
             )
         self._service, self._places = service, places
         self._access = Access(cluster, service.name)
+        self._arrivals = Arrivals(self._access, service, places)
 
     @property
     def root(self) -> Path:
@@ -123,7 +121,7 @@ class KServeTarget:
             BundleRejectedError: The bundle does not verify.
             StorageError: It cannot be uploaded.
         """
-        self._ask("deploy", lambda: self._deploy(revision, replicas))
+        self._ask("deploy", lambda: self._arrivals.deploy(revision, replicas))
 
     def ready(self, revision: RevisionId) -> Readiness | None:
         """How many pods are available, by the Deployment; restarts and the last problem, by the pods."""
@@ -184,6 +182,20 @@ class KServeTarget:
         """
         until(lambda: self._access.promote(revision), limit_s, f"the promotion of {revision}")
 
+    def keep(self, revision: Revision | None) -> None:
+        """Keep a former revision loaded: without traffic, with as many pods as carry it all. One at most.
+
+        A rollout's canary needs the same place and is left alone. Returns when it was asked for.
+
+        Args:
+            revision: Which; None lets go of the one that is kept.
+
+        Raises:
+            BundleRejectedError: Its bundle does not verify.
+            StorageError: It cannot be uploaded.
+        """
+        self._ask("keep", lambda: self._arrivals.keep(revision))
+
     def planned_diff(self, revision: Revision, *, weights: Sequence[int], replicas: int = 1) -> str:
         """What a rollout would change, patch by patch, as YAML diffs. Changes nothing.
 
@@ -191,50 +203,9 @@ class KServeTarget:
             ConfigError: The rules, the SDK's schema or the cluster refuse it.
             TransitionError: Another canary stands beside the stable revision.
         """
-        return planned_diff(self._access, self._service, self._arm(revision, replicas, None), weights)
-
-    def _deploy(self, revision: Revision, replicas: int) -> None:
-        manifest = self._access.manifest()
-        if manifest is None:
-            self._create(revision, replicas)
-            return
-        view = view_of(manifest)
-        arm = view.arm(revision.id)
-        if arm is not None:
-            require_same(arm, revision.digest)
-        elif view.canary is not None and view.weight == FULL:
-            self._access.promote(view.canary.revision)  # its rollout ended before it could; then ask again
-        else:
-            self._add(manifest, view, revision, replicas)
-
-    def _add(self, manifest: Manifest, view: ServiceView, revision: Revision, replicas: int) -> None:
-        require_room(view)
-        require_new(view, revision.id, revision.digest)
-        self._upload(revision)
-        arm = self._arm(revision, replicas, next_name(manifest))
-        self._access.patch(manifest, with_canary(manifest, self._service, arm))
-
-    def _create(self, revision: Revision, replicas: int) -> None:
-        manifest = stable_manifest(self._service, self._arm(revision, replicas, None))
-        require_whole(manifest)
-        self._upload(revision)
-        self._access.cluster.create(Kind.INFERENCE_SERVICE, manifest)
-
-    def _arm(self, revision: Revision, replicas: int, name: str | None) -> Arm:
-        uri = storage_uri(self._places.storage, self._service.name, revision.digest)
-        return Arm(
-            storage_uri=uri, replicas=replicas, name=name, revision=revision.id, digest=revision.digest
+        return planned_diff(
+            self._access, self._service, self._arrivals.arm(revision, replicas, None), weights
         )
-
-    def _upload(self, revision: Revision) -> None:
-        bundle = Bundle.open(revision.bundle, verify_key=revision.verify_key)
-        if (bundle.digest, bundle.signature.model_name) != (revision.digest, self._service.name):
-            raise ConfigError(
-                f"{revision.bundle} holds {bundle.signature.model_name} {bundle.digest[:12]}",
-                expected=f"{self._service.name} {revision.digest[:12]}",
-                remedy="name the bundle's own service and digest",
-            )
-        upload(bundle, self._places.storage)
 
     def _route(self, weights: Mapping[RevisionId, int]) -> None:
         manifest = self._access.required()

@@ -92,6 +92,15 @@ class Promotes(Protocol):
 
 
 @runtime_checkable
+class Keeps(Protocol):
+    """Has one place beside the revision that serves, for a former one that stays loaded."""
+
+    def keep(self, revision: Revision | None) -> None:
+        """Load it there without traffic; None lets go of what is there. Repeatable."""
+        ...
+
+
+@runtime_checkable
 class Splits(Protocol):
     """Can give the same key the same revision every time, and say what came of it."""
 

@@ -16,6 +16,7 @@ import stacks.interrupted
 import stacks.preview
 import stacks.release
 import stacks.settling
+import stacks.standby
 from modelway.bundle.bundle import Bundle
 from modelway.cli import rollout
 from modelway.contract import Outcome, Verdict
@@ -60,6 +61,9 @@ class FakeRegistry:
         live = [number for number, stage in self.stages.items() if stage is Stage.PRODUCTION]
         return self.get(name, live[0]) if live else None
 
+    def fallbacks(self, _name: str) -> tuple[ModelVersion, ...]:
+        return ()
+
     def promote(self, name: str, reference: int, **_: Any) -> ModelVersion:
         self.stages[reference] = Stage.PRODUCTION
         return self.get(name, reference)
@@ -90,6 +94,7 @@ def call(
         monkeypatch.setattr(module, "serving_target", lambda _service: target)
     for module in parts:
         monkeypatch.setattr(module, "registry", lambda: registry)
+    monkeypatch.setattr(stacks.standby, "warm_versions", lambda: 1)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
     def run(*argv: str) -> str:

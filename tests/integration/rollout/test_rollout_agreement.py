@@ -20,6 +20,7 @@ import stacks.interrupted
 import stacks.release
 import stacks.rollback
 import stacks.settling
+import stacks.standby
 from modelway.contract import Outcome, Slo, Verdict
 from modelway.errors import ApprovalError, NotFoundError, TransitionError
 from modelway.registry.model_version import ModelVersion, RollbackPlan
@@ -146,6 +147,9 @@ class Registry:
     def rollback(self, name: str, *, to: int, **_: Any) -> ModelVersion:
         return self._move(Move.ROLLED_BACK, to)
 
+    def fallbacks(self, _name: str) -> tuple[ModelVersion, ...]:
+        return ()
+
     def rollback_plan(self, name: str) -> RollbackPlan:
         if self.shelf.predecessor is None:
             raise TransitionError("no version served before it")
@@ -229,6 +233,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worl
         monkeypatch.setattr(module, "serving_target", lambda _name: made[-1].parts()[0])
         monkeypatch.setattr(module, "registry", lambda: made[-1].parts()[1])
     monkeypatch.setattr(stacks.rollback, "serves_on_a_cluster", lambda: True)
+    monkeypatch.setattr(stacks.standby, "warm_versions", lambda: 1)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
     def make(strategy: str, *, bad: float = 0.0, refuses: bool = False) -> World:

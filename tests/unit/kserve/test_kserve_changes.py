@@ -147,6 +147,7 @@ def test_a_patch_to_something_unsound_is_not_made(shared: dict[str, Any]) -> Non
 
 def test_names_are_new_each_time(stable: dict[str, Any], shared: dict[str, Any]) -> None:
     assert (next_name(stable), next_name(shared)) == ("r2", "r3")
+    assert next_name(stable, standby=True) == "s2"
 
 
 def test_a_service_of_somebody_else_is_left_alone(stable: dict[str, Any]) -> None:
