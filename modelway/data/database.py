@@ -22,7 +22,7 @@ def read_database(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame
         columns: Columns to read; none means all.
 
     Raises:
-        SourceError: The database cannot be reached, or has no such table, or the query fails.
+        SourceError: The database cannot be reached, has no such table, or gives none.
         ContractError: A column is missing.
         ConfigError: The address is none, or its driver is not installed.
     """
@@ -36,8 +36,7 @@ def read_database(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame
             names = list(result.keys())
             require_columns(_shown(url), columns, names)
             for rows in result.partitions(CHUNK_ROWS):
-                frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
-                yield frame.select(columns or names)
+                yield _frame(rows, names, url).select(columns or names)
     except sa.exc.SQLAlchemyError as error:
         raise SourceError(
             f"{_shown(url)} cannot be read: {str(error).splitlines()[0]}",
@@ -46,6 +45,31 @@ def read_database(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame
         ) from error
     finally:
         engine.dispose()
+
+
+def _frame(rows: Sequence[Sequence[Any]], names: list[str], url: str) -> pl.DataFrame:
+    """Rows as a table. Polars makes null of a value that does not fit its column: that is refused.
+
+    Raises:
+        SourceError: Two columns of one name, or a column whose values have no type in common.
+    """
+    try:
+        frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        raise _no_table(url, str(error).splitlines()[0]) from error
+    for place, name in enumerate(names):
+        kinds = {type(row[place]).__name__ for row in rows} - {"NoneType"}
+        if len(kinds) > 1 and frame[name].null_count() != sum(row[place] is None for row in rows):
+            raise _no_table(url, f"column {name} holds {', '.join(sorted(kinds))}")
+    return frame
+
+
+def _no_table(url: str, why: str) -> SourceError:
+    return SourceError(
+        f"{_shown(url)} cannot be read: {why}",
+        expected="columns of different names, each of one type",
+        remedy="name and cast the columns in a query of your own: <address>#SELECT …",
+    )
 
 
 def _engine(url: str) -> Any:

@@ -23,11 +23,16 @@ def read_delta(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         ContractError: A column is missing.
         ConfigError: The package `deltalake` is not installed, or the version is no number.
     """
-    table = _table(*located(address))
-    frame = pl.scan_delta(table)
-    present = frame.collect_schema().names()
-    require_columns(address, columns, present)
-    yield from frame.select(columns or present).collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True)
+    place, version = located(address)
+    table = _table(place, version)
+    try:
+        frame = pl.scan_delta(table)
+        present = frame.collect_schema().names()
+        require_columns(address, columns, present)
+        wanted = frame.select(columns or present)
+        yield from wanted.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(place, version, error) from error
 
 
 def located(address: str) -> tuple[str, int | None]:
@@ -65,9 +70,13 @@ def _table(place: str, version: int | None) -> Any:
         ) from error
     try:
         return deltalake.DeltaTable(place, version=version)
-    except deltalake.exceptions.DeltaError as error:
-        raise SourceError(
-            f"{place} cannot be read at version {'newest' if version is None else version}: {error}",
-            expected="a Delta table that has that version",
-            remedy="look at its history",
-        ) from error
+    except (deltalake.exceptions.DeltaError, OSError) as error:
+        raise _unreadable(place, version, error) from error
+
+
+def _unreadable(place: str, version: int | None, error: Exception) -> SourceError:
+    return SourceError(
+        f"{place} cannot be read at version {'newest' if version is None else version}: {error}",
+        expected="a Delta table that has that version, with all its files, in a store that answers",
+        remedy="look at its history",
+    )

@@ -1,5 +1,6 @@
 import io
 import sqlite3
+from pathlib import Path
 
 import deltalake
 import fsspec
@@ -11,6 +12,7 @@ from modelway.data.reading import read_table
 from modelway.errors import ConfigError, ContractError, SourceError
 
 EMPTY = "SELECT * FROM loans WHERE id > 9"
+TWICE = "#SELECT id, id FROM loans"
 ROWS = pl.DataFrame({"id": [1, 2, 3], "amount": [5.0, None, 7.5], "state": ["CA", "NY", None]})
 
 
@@ -101,6 +103,39 @@ def test_no_such_table_and_no_such_version_are_said(database, lake) -> None:
         read(f"{database}#debts")
     with pytest.raises(SourceError, match="version 9"):
         read(f"delta://{lake}?version=9")
+
+
+def mixed(database: str, *values: object) -> str:
+    """A table whose column `v` holds these values: SQLite asks of no column that it keeps to its type."""
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as db:
+        db.execute("CREATE TABLE mixed (id INTEGER PRIMARY KEY, v)")
+        db.executemany("INSERT INTO mixed (v) VALUES (?)", [(value,) for value in values])
+    return f"{database}#mixed"
+
+
+def test_values_of_several_kinds_in_one_column_are_all_kept(database) -> None:
+    assert read(mixed(database, 1, 2.5, None))["v"].to_list() == [1.0, 2.5, None]
+
+
+def test_numbers_and_words_in_one_column_are_words(database) -> None:
+    assert read(mixed(database, 1, "x", None))["v"].to_list() == ["1", "x", None]
+
+
+def test_values_that_would_be_lost_are_refused(database) -> None:
+    with pytest.raises(SourceError, match="column v holds bytes, int, str"):
+        read(mixed(database, 1, "x", b"z"))
+
+
+def test_a_query_that_names_a_column_twice_is_refused(database) -> None:
+    with pytest.raises(SourceError, match="'id' has more than one"):
+        read(database + TWICE)
+
+
+def test_a_delta_table_without_its_files_is_a_source_error(lake) -> None:
+    next(Path(lake).glob("*.parquet")).unlink()
+
+    with pytest.raises(SourceError, match="lake"):
+        read(f"delta://{lake}")
 
 
 def test_a_table_without_rows_is_no_source(database) -> None:
