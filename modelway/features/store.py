@@ -153,14 +153,20 @@ class FeatureStore:
             NotFoundError: The use case has no such view, or was never materialised here.
         """
         view = _view(use_case, view_name)
+        known = _fresh(self._stored(use_case, view, entity_values), view, _utc(at))
+        asked = pl.DataFrame({view.entity: entity_values}, schema={view.entity: pl.String})
+        return asked.join(known, on=view.entity, how="left", maintain_order="left")
+
+    def _stored(
+        self, use_case: UseCase, view: FeatureView, entity_values: Sequence[str | None]
+    ) -> pl.DataFrame:
+        """What is stored of each entity, whenever it happened."""
         distinct = sorted({value for value in entity_values if value is not None})
-        with feast_errors(f"reading {view_name} of {use_case.name}"):
+        with feast_errors(f"reading {view.name} of {use_case.name}"):
             feast = self._feast(use_case)
             chunks = [distinct[i : i + READ_CHUNK] for i in range(0, len(distinct), READ_CHUNK)]
             found = [row for chunk in chunks for row in read_chunk(feast, view, chunk)]
-        known = _fresh(pl.DataFrame(found, schema=_schema(view), orient="row"), view, _utc(at))
-        asked = pl.DataFrame({view.entity: entity_values}, schema={view.entity: pl.String})
-        return asked.join(known, on=view.entity, how="left", maintain_order="left")
+        return pl.DataFrame(found, schema=_schema(view), orient="row")
 
     def skew(
         self, use_case: UseCase, history: pl.LazyFrame, *, as_of: datetime, sample: int = 200
@@ -186,7 +192,12 @@ class FeatureStore:
         def read(values: Sequence[str], at: datetime) -> pl.DataFrame:
             return self.read(use_case, view.name, values, at=at)
 
-        return Lookup(read=read, materialised_until=self.materialised_until(use_case, view.name))
+        def overtaken(values: Sequence[str], at: datetime) -> Sequence[str]:
+            stored = self._stored(use_case, view, values)
+            return stored.filter(pl.col("event_time") > pl.lit(at).cast(TIME))[view.entity].to_list()
+
+        until = self.materialised_until(use_case, view.name)
+        return Lookup(read=read, overtaken=overtaken, materialised_until=until)
 
     def materialised_until(self, use_case: UseCase, view_name: str) -> datetime | None:
         """The latest `as_of` that the view was materialised for; None when never."""

@@ -261,6 +261,20 @@ def test_skew_fails_and_shows_the_entity_when_an_online_value_is_wrong(filled):
     assert (shown["state"], shown["rate"], shown["rate_online"]) == ("NY", 2.5, 2.75)
 
 
+def test_a_value_that_a_stream_has_overtaken_is_no_skew_of_an_earlier_day(filled):
+    """Training for a day that has passed while the stream goes on: Florida's value of then is gone."""
+    push(filled, "FL", FEB + timedelta(days=20), 9.5)
+
+    verdict = filled.skew(USE_CASE, table(ROWS), as_of=FEB + timedelta(days=9))
+
+    assert (verdict.outcome, verdict.reasons[0].samples) == (Outcome.PASS, 1)
+    assert "1 with newer values left out" in verdict.reasons[0].message
+    push(filled, "NY", FEB + timedelta(days=20), 9.5)
+    verdict = filled.skew(USE_CASE, table(ROWS), as_of=FEB + timedelta(days=9))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "from after 2005-02-10 alone" in verdict.summary()
+
+
 def test_skew_fails_when_the_store_has_fallen_behind(filled):
     verdict = filled.skew(USE_CASE, table(ROWS), as_of=MAR + timedelta(days=9))
 
