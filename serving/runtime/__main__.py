@@ -18,6 +18,7 @@ from serving.runtime.front import front_of
 from serving.runtime.http1.wire import Http1
 from serving.runtime.journal import journal
 from serving.runtime.link import Report, WorkerLink
+from serving.runtime.net.room import room_for
 from serving.runtime.net.server import Server
 from serving.runtime.net.turn import Turn
 from serving.runtime.opening import Opening
@@ -135,9 +136,10 @@ def serve(options: argparse.Namespace) -> None:
     stopped = _stop_signals()
     settings = _settings(options)
     sock, link = _place(options)
-    server = Server()
+    server = Server(room_for(settings.limits.max_connections))
     repository, models = _models(options, settings, server.turn)
     app = App(models, settings, repository)
+    app.sources.append(server.room)
     documents = None if link is None else link.documents(models[0].revision)
     door = front_of(app, settings, app.sources, documents, server.turn)
     tls = server_context(settings.tls, "http/1.1")

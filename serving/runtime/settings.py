@@ -20,6 +20,8 @@ class Limits(Frozen):
     """Rows of one request."""
     max_in_flight: int | None = Field(default=None, ge=1)
     """Requests under way; more are answered 503 with Retry-After."""
+    max_connections: int | None = Field(default=None, ge=1)
+    """Of all ports together; who comes beyond them gets an idle one's place, or waits outside."""
     rate_rps: float | None = Field(default=None, gt=0)
     """Requests per second and client, on average; more are answered 429 with Retry-After."""
     client_deadlines: bool = False

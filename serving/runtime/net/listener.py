@@ -9,18 +9,28 @@ from contextlib import suppress
 from serving.runtime.journal import journal
 from serving.runtime.net.connection import Connection, Wiring
 from serving.runtime.net.loop import Loop
+from serving.runtime.net.room import Room
 from serving.runtime.net.tls_connection import TlsConnection
 
 _AT_ONCE = 64
 """Connections taken in one turn, so that those that are there get theirs."""
+_RESTED_S = 1.0
+"""A connection that was silent for less may have its next request on the way."""
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Listener:
     """A port and its connections. After `begin`, everything happens on the loop's thread."""
 
-    def __init__(
-        self, loop: Loop, sock: socket.socket, wiring: Wiring, tls: ssl.SSLContext | None, *, shared: bool
+    def __init__(  # noqa: PLR0913 - a port is all of these
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        wiring: Wiring,
+        tls: ssl.SSLContext | None,
+        room: Room,
+        *,
+        shared: bool,
     ) -> None:
         """Take nobody yet.
 
@@ -29,12 +39,14 @@ class Listener:
             sock: Listening and non-blocking; closed by `shut` unless shared.
             wiring: Makes the protocol of a connection.
             tls: Certificate and key; plain without.
+            room: What this and other ports may take together.
             shared: Other processes take connections from it too.
         """
         self._loop, self._sock, self._wiring, self._tls, self._shared = loop, sock, wiring, tls, shared
+        self._room = room
         self.connections: dict[Connection, None] = {}
         """In the order in which they came."""
-        self._deaf = self._shut = False
+        self._deaf = self._shut = self._told = False
         loop.every_round(self._look)
 
     def begin(self) -> None:
@@ -63,13 +75,16 @@ class Listener:
     def _accept(self) -> bool:
         """Take some; whether there may be more."""
         for _ in range(_AT_ONCE):
+            if self._room.full and not self._shut:
+                self._make_room(f"{self._room.limit} connections are open")
+                return False
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
                 return False
             except OSError as error:
-                if error.errno in _NO_DESCRIPTOR and self._somebody_waits():
-                    self._make_room(error)
+                if error.errno in _NO_DESCRIPTOR:
+                    self._make_room(str(error))
                 return False  # else the client went away before it was taken
             self._take(sock, address)
         return True
@@ -78,43 +93,76 @@ class Listener:
         sock.setblocking(False)
         with suppress(OSError):  # a client that is gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer = f"{address[0]}:{address[1]}"
-        connection = (
-            Connection(self._loop, sock, peer, self._wiring)
-            if self._tls is None
-            else TlsConnection(self._loop, sock, peer, self._wiring, self._tls)
-        )
+        try:
+            connection = self._connection(sock, f"{address[0]}:{address[1]}")
+        except OSError:  # TLS looks who is there, and the client has gone
+            sock.close()
+            return
         connection.on_gone = self._gone
         self.connections[connection] = None
+        self._room.taken += 1
         connection.open()
 
+    def _connection(self, sock: socket.socket, peer: str) -> Connection:
+        if self._tls is None:
+            return Connection(self._loop, sock, peer, self._wiring)
+        return TlsConnection(self._loop, sock, peer, self._wiring, self._tls)
+
     def _gone(self, connection: Connection) -> None:
-        self.connections.pop(connection, None)
+        if connection in self.connections:
+            del self.connections[connection]
+            self._room.taken -= 1
+            self._hear()
 
     def _somebody_waits(self) -> bool:
-        """Asked where descriptors ran out: the kernel says so before it looks whether anybody is there."""
+        """Asked where there is no room: the kernel says so before it looks whether anybody is there."""
         if not hasattr(select, "poll"):
             return True
         waiting = select.poll()
         waiting.register(self._sock, select.POLLIN)
         return bool(waiting.poll(0))
 
-    def _make_room(self, error: OSError) -> None:
+    def _make_room(self, why: str) -> None:
         """Let the connection go that has been idle for longest: one that asks is worth more.
 
-        Where nobody is idle, who waits outside waits a second: the port would tell of him without end.
+        Where nobody is, who waits outside waits until one goes, or a second: the port would tell of him
+        without end.
         """
-        journal("no_room_for_a_connection", error=str(error), connections=len(self.connections))
-        idle = [one for one in self.connections if one.wire.idle_since_s is not None]
-        if idle:
-            min(idle, key=lambda one: one.wire.idle_since_s or 0.0).close()
-        else:
+        if not self._somebody_waits():
+            return
+        resting = self._resting()
+        if resting is None:
             self._deaf = True
             self._loop.forget(self._sock.fileno())
+        else:
+            self._room.closed += 1
+            resting.close()
+        if not self._told:
+            self._told = True
+            journal("no_room_for_a_connection", why=why, connections=self._room.taken)
+
+    def _resting(self) -> Connection | None:
+        """The connection that has been idle for longest, if that is long and nothing just came from it."""
+        idle = [one for one in self.connections if one.wire.idle_since_s is not None]
+        if not idle:
+            return None
+        longest = min(idle, key=_idle_since_s)
+        if _idle_since_s(longest) > self._loop.now_s - _RESTED_S:
+            return None
+        longest.read_now()
+        return longest if longest.wire.idle_since_s is not None and longest.alive else None
 
     def _look(self) -> None:
+        self._told = False
+        self._hear()
+        for connection in list(self.connections):
+            connection.look(self._loop.now_s)
+
+    def _hear(self) -> None:
         if self._deaf and not self._shut:
             self._deaf = False
             self.begin()
-        for connection in list(self.connections):
-            connection.look(self._loop.now_s)
+
+
+def _idle_since_s(connection: Connection) -> float:
+    return connection.wire.idle_since_s or 0.0

@@ -7,6 +7,7 @@ import time
 from serving.runtime.net.connection import Wiring
 from serving.runtime.net.listener import Listener
 from serving.runtime.net.loop import Loop
+from serving.runtime.net.room import Room, room_for
 from serving.runtime.net.turn import Turn
 from serving.runtime.port import deafen
 
@@ -17,8 +18,9 @@ _LOOK_S = 0.01
 class Server:
     """Serves from `start` to `stop`."""
 
-    def __init__(self) -> None:
-        """Without a port yet."""
+    def __init__(self, room: Room | None = None) -> None:
+        """Without a port yet; `room` is for all of them, as large as the process allows where it is none."""
+        self.room = room or room_for(None)
         self._loop = Loop("serve")
         self._listeners: list[Listener] = []
         self._own: list[socket.socket] = []
@@ -39,7 +41,7 @@ class Server:
             tls: Certificate and key; plain without.
             shared: Other processes listen on it too; when it falls silent is not for us to say.
         """
-        self._listeners.append(Listener(self._loop, sock, wiring, tls, shared=shared))
+        self._listeners.append(Listener(self._loop, sock, wiring, tls, self.room, shared=shared))
         if not shared:
             self._own.append(sock)
 

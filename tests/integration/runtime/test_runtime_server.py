@@ -17,6 +17,7 @@ from test_runtime_protection import certificates
 from serving.runtime.http1.wire import Http1
 from serving.runtime.net import loop as loops
 from serving.runtime.net.poller import Portable
+from serving.runtime.net.room import Room
 from serving.runtime.net.server import Server
 from serving.runtime.port import listen
 from serving.runtime.settings import Tls
@@ -61,8 +62,8 @@ Start = Callable[..., tuple[Application, Server, int]]
 def start() -> Iterator[Start]:
     servers: list[Server] = []
 
-    def begin(tls: ssl.SSLContext | None = None) -> tuple[Application, Server, int]:
-        application, server, sock = Application(), Server(), listen("127.0.0.1", 0)
+    def begin(tls: ssl.SSLContext | None = None, room: Room | None = None) -> tuple[Application, Server, int]:
+        application, server, sock = Application(), Server(room), listen("127.0.0.1", 0)
         port: int = sock.getsockname()[1]
         server.listen(sock, partial(Http1, application, None), tls=tls)
         server.start()
@@ -235,6 +236,38 @@ def test_one_that_found_no_room_is_served_once_there_is_some(start: Start) -> No
             late.sendall(request("/a", b"in the end"))
             busy.close()
             assert answer(late) == b"in the end"
+
+
+def test_beyond_the_limit_one_that_asks_gets_the_place_of_one_that_idles(start: Start) -> None:
+    room = Room(2)
+    _, _, port = start(room=room)
+    with taken_over(port) as idle, taken_over(port) as later, connect(port) as asking:
+        asking.sendall(request("/a", b"room"))
+        assert answer(asking) == b"room"
+        assert idle.recv(1) == b""
+        later.sendall(request("/a", b"still there"))
+        assert answer(later) == b"still there"
+
+        assert (room.taken, room.closed) == (2, 1)
+
+
+def test_beyond_the_limit_one_waits_outside_while_all_are_busy(start: Start) -> None:
+    room = Room(1)
+    application, _, port = start(room=room)
+    with connect(port) as busy, connect(port) as late:
+        busy.sendall(request("/later", b"slow"))
+        assert application.arrived.wait(WAIT_S)
+        late.sendall(request("/a", b"in the end"))
+        late.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+        application.released.set()
+        assert answer(busy) == b"slow"
+        busy.close()
+        late.settimeout(WAIT_S)
+        assert answer(late) == b"in the end"
+
+    assert room.closed == 0
 
 
 def test_without_epoll_it_serves_alike(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """Connections on real sockets, the loop turned by hand: what is read, what waits, when both stop."""
 
+import resource
 import socket
+import ssl
+import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +19,10 @@ from modelway.errors import ConfigError
 from serving.runtime.__main__ import parse
 from serving.runtime.http1.wire import Http1
 from serving.runtime.net.connection import Connection
+from serving.runtime.net.listener import Listener
 from serving.runtime.net.loop import Loop
+from serving.runtime.net.room import KEPT_DESCRIPTORS, MOST_UNASKED, Room, room_for
+from serving.runtime.port import listen
 from serving.runtime.settings import Tls
 from serving.runtime.tls import server_context
 from serving.runtime.transport import Head, Headers, Respond
@@ -75,15 +81,16 @@ class Pair:
 
     def take(self) -> bytes:
         """All that comes, until nothing moves any more."""
-        came, still = b"", 0
+        came, still = bytearray(), 0
         while still < 5:
             self.turn()
             try:
                 part = self.client.recv(1 << 20)
             except BlockingIOError:
                 part = b""
-            came, still = came + part, 0 if part else still + 1
-        return came
+            came += part
+            still = 0 if part else still + 1
+        return bytes(came)
 
 
 @pytest.fixture
@@ -139,6 +146,73 @@ def test_a_slow_reader_that_sends_no_more_gets_the_rest_while_the_server_ends(pa
 
     assert len(pair.take()) > 2_000_000
     assert not pair.connection.alive
+
+
+def waiting_room(tls: ssl.SSLContext | None = None) -> tuple[Loop, Listener, Room, int]:
+    """A port whose loop is turned by hand."""
+    loop, room, sock = Loop("turned by hand"), Room(1), listen("127.0.0.1", 0)
+    loop.ident = get_ident()
+    listener = Listener(loop, sock, lambda it: Http1(Pages(), None, it), tls, room, shared=False)
+    listener.begin()
+    return loop, listener, room, sock.getsockname()[1]
+
+
+def test_one_that_was_gone_before_its_handshake_keeps_no_port_from_closing() -> None:
+    loop, listener, room, port = waiting_room(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    for _ in range(2):
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(b"no handshake")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # by a reset, before anybody has taken it
+    listener.shut()
+
+    assert (listener.connections, room.taken) == ({}, 0)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    loop.poller.close()
+
+
+def test_a_port_that_closes_takes_who_is_there_whatever_the_limit() -> None:
+    loop, listener, room, port = waiting_room()
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+    listener.shut()
+
+    assert room.taken == len(listener.connections) == 3
+    for connection in list(listener.connections):
+        connection._gone()
+    assert room.taken == 0
+    for client in clients:
+        client.close()
+    loop.poller.close()
+
+
+def test_the_limit_is_said_and_what_is_there_counted() -> None:
+    room = Room(7)
+    room.taken, room.closed = 3, 2
+
+    lines = [line for family in room.families() for line in family.samples]
+    assert lines == ['modelway_connections{limit="7"} 3', "modelway_connections_closed_for_room_total 2"]
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "unasked", "asked", "too_many"),
+    [
+        (1024, 1024 - KEPT_DESCRIPTORS, 1024 - KEPT_DESCRIPTORS, 1025 - KEPT_DESCRIPTORS),
+        (1 << 20, MOST_UNASKED, 100_000, 1 << 20),
+        (10, 1, 1, 2),
+        (resource.RLIM_INFINITY, MOST_UNASKED, 1 << 30, None),
+    ],
+)
+def test_there_is_room_for_what_the_process_may_open(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, unasked: int, asked: int, too_many: int | None
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (descriptors, descriptors))
+
+    assert room_for(None).limit == unasked
+    assert room_for(asked).limit == asked
+    if too_many is not None:
+        with pytest.raises(ConfigError, match="max_connections"):
+            room_for(too_many)
 
 
 def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
