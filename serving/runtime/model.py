@@ -87,7 +87,25 @@ class Model:
             ModelFailureError: The graph failed or gave no probability.
         """
         packed = self.pack(values)
-        return self.rows((packed,))[0], packed
+        return self.row(packed), packed
+
+    def row(self, packed: bytes) -> np.float32:
+        """Score one row as `pack` makes it.
+
+        Raises:
+            ModelFailureError: The graph failed or gave no probability.
+        """
+        if not self._lock.acquire(blocking=False):  # the other thread scores rows: never wait for it
+            return self._beside(packed, 1)[0]  # type: ignore[no-any-return]  # one element of float32
+        try:
+            self._buffer[: len(packed)] = packed
+            self._run_rows(1)
+            probability: np.float32 = self._output[0]
+        finally:
+            self._lock.release()
+        if not _LOWEST <= float(probability) <= _HIGHEST:
+            raise _no_probability(probability)
+        return probability
 
     def rows(self, packed: Sequence[bytes]) -> Sequence[np.float32]:
         """Score single rows in one run.
@@ -102,8 +120,8 @@ class Model:
             ModelFailureError: The graph failed or gave no probability for a row.
         """
         together, count = b"".join(packed), len(packed)
-        if not self._lock.acquire(blocking=False):  # the other thread scores rows: never wait for it
-            return list(self.many(np.frombuffer(together, np.float32).reshape(count, -1)))
+        if not self._lock.acquire(blocking=False):  # as above
+            return list(self._beside(together, count))
         try:
             self._buffer[: len(together)] = together
             self._run_rows(count)
@@ -114,6 +132,9 @@ class Model:
             if not _LOWEST <= float(probability) <= _HIGHEST:
                 raise _no_probability(probability)
         return found
+
+    def _beside(self, packed: bytes, count: int) -> Matrix:
+        return self.many(np.frombuffer(packed, np.float32).reshape(count, -1))
 
     def many(self, matrix: Matrix) -> Matrix:
         """Score rows.

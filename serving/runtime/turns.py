@@ -22,6 +22,9 @@ class RowModel(Model, Protocol):
     def pack(self, values: Sequence[float]) -> bytes:
         """One row as float32 bytes; RequestError where a value is beyond them."""
 
+    def row(self, packed: bytes) -> np.float32:
+        """Probability of a packed row."""
+
     def rows(self, packed: Sequence[bytes]) -> Sequence[np.float32]:
         """Probabilities of a few packed rows, in one run."""
 
@@ -47,7 +50,7 @@ class Company:
             return
         packed = self._model.pack(values)
         if not self._turn.here:
-            exchange.finish(self._model.rows((packed,))[0], packed)
+            exchange.finish(self._model.row(packed), packed)
             return
         if not self._waiting:
             self._turn.leave(self.settle)
@@ -61,22 +64,23 @@ class Company:
         living = [one for one in waiting if one[0].deadline_ns is None or not expired(one[0])]
         for exchange, _ in living:
             exchange.begin()
+        if len(living) == 1:
+            self._alone(*living[0])
+        elif living:
+            self._together(living)
+
+    def _together(self, living: Sequence[tuple[Exchange, bytes]]) -> None:
         try:
-            probabilities = self._model.rows([packed for _, packed in living]) if living else ()
-        except Exception as error:  # noqa: BLE001 - one row may be to blame: each is asked alone and says its own
-            self._alone(living, error)
+            probabilities = self._model.rows([packed for _, packed in living])
+        except Exception:  # noqa: BLE001 - one row may be to blame: each is asked alone and says its own
+            for exchange, packed in living:
+                self._alone(exchange, packed)
             return
         for (exchange, packed), probability in zip(living, probabilities, strict=True):
             answered(exchange, probability, packed)
 
-    def _alone(self, living: Sequence[tuple[Exchange, bytes]], error: Exception) -> None:
-        if len(living) == 1:
-            living[0][0].fail(error)
-            return
-        for exchange, packed in living:
-            try:
-                (probability,) = self._model.rows((packed,))
-            except Exception as own:  # noqa: BLE001 - whatever it is, the client gets an answer
-                exchange.fail(own)
-            else:
-                answered(exchange, probability, packed)
+    def _alone(self, exchange: Exchange, packed: bytes) -> None:
+        try:
+            exchange.finish(self._model.row(packed), packed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            exchange.fail(error)
