@@ -13,8 +13,9 @@ from modelway.contract import Slo
 from modelway.optimize.export import to_onnx
 from modelway.training.calibration import Calibrator
 from modelway.training.candidates import kind_named
-from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
-from modelway.training.encoding import encode, labels, signature_from
+from modelway.training.candidates.base import Recipe, ignore_epoch
+from modelway.training.encoding import encode, signature_from
+from modelway.training.final import rows_of
 
 CALIBRATOR = Calibrator(slope=0.8, intercept=-0.3)
 PARAMS = {
@@ -34,8 +35,8 @@ class Model:
 def trained(kind, use_case, rows):
     signature = signature_from(use_case, rows, 0.25)
     X = encode(rows, signature)
-    recipe = Recipe(signature.inputs, PARAMS[kind], 1)
-    fitted = kind_named(kind).fit(Rows(X, labels(rows)), None, recipe, ignore_epoch)
+    recipe = Recipe(signature.columns, PARAMS[kind], 1)
+    fitted = kind_named(kind).fit(rows_of(rows, signature), None, recipe, ignore_epoch)
     return Model(kind, fitted, signature, X)
 
 
@@ -44,7 +45,7 @@ def bundle_of(folder, model):
     pl.DataFrame(model.X, schema=list(model.signature.names)).write_parquet(reference)
     return write_bundle(
         folder / "bundles",
-        onnx=to_onnx(model.fitted, CALIBRATOR, model.signature.inputs),
+        onnx=to_onnx(model.fitted, CALIBRATOR, model.signature.inputs, model.signature.derived),
         signature=model.signature,
         reference=reference,
         slo=Slo(latency_limit_ms=50, rate_rps=10),

@@ -8,10 +8,12 @@ from optimize_bundles import CALIBRATOR, bundle_of, key_file, trained
 from typer.testing import CliRunner
 
 from modelway.bundle.bundle import Bundle
+from modelway.bundle.derived import SIGNS, Derived
 from modelway.bundle.engines import ENGINES_FILE, Profile, engines_of
 from modelway.bundle.signing import load_or_create_key
 from modelway.cli.optimize import app
 from modelway.errors import BundleRejectedError, ConfigError, EngineError, ParityError, UnsupportedGraphError
+from modelway.features.definitions import FeatureSet
 from modelway.optimize.engines import Targets, make_engines, network_for, with_engines
 from modelway.optimize.export import to_onnx
 from modelway.optimize.tensorrt import architectures, build_engine, load_module, resolve_arch
@@ -49,6 +51,17 @@ def test_both_kinds_of_model_become_engines_in_every_precision_they_bear(model, 
     assert [e.fingerprint.precision for e in made] == list(precisions)
     assert len({e.fingerprint.id for e in made}) == len(made)
     assert all(len(e.plan) > 10_000 and e.note == "built now" for e in made)
+
+
+@pytest.mark.parametrize("kind", ["hgb", "mlp"])
+def test_every_derived_feature_is_compiled_like_the_rest(kind, use_case, make_loans, module, tmp_path):
+    derived = tuple(Derived(name=how, how=how, of=("amount_usd", "staff")) for how in SIGNS)
+    use_case.features = FeatureSet(row=use_case.features.row, derived=derived)
+    model = trained(kind, use_case, make_loans(600, seed=1))
+
+    (made,) = make_engines(bundle_of(tmp_path, model), model.X, targets(module, "fp32"), tmp_path / "cache")
+
+    assert len(made.plan) > 10_000
 
 
 def test_the_second_build_comes_from_the_cache_and_a_damaged_one_is_made_again(trees, module, tmp_path):
