@@ -4,7 +4,7 @@ import http.client
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from serving.gateway import xds
@@ -15,6 +15,8 @@ _ADMIN_TIMEOUT_S = 1.0
 _DRAIN_S = 15.0  # no request lives longer: see the routes' time limit
 _END_S = 5.0
 _POLL_S = 0.05
+_HOLDS_S = 1.0
+"""How long an answer holds where nothing is on its way. Asked every turn, an idle Envoy was 1 % of a core."""
 
 
 def admin(port: int, path: str, *, method: str = "GET") -> str | None:
@@ -46,6 +48,8 @@ _HEALTHY = re.compile(r"^rev_[^:]+::127\.0\.0\.1:(\d+)::health_flags::healthy$",
 class Envoy:
     """One Envoy with its watched files. `accepted` says what it has really taken over."""
 
+    now_s: Callable[[], float] = staticmethod(time.monotonic)
+
     def __init__(self, binary: Path, folder: Path, log: Path, *, port: int, admin_port: int) -> None:
         """Name everything; starts nothing."""
         self._binary = binary
@@ -55,6 +59,8 @@ class Envoy:
         self._admin_port = admin_port
         self._child: Child | None = None
         self._written: dict[str, str] = {}
+        self._accepted: Mapping[str, str] = {}
+        self._accepted_until_s = self._listens_until_s = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -77,6 +83,7 @@ class Envoy:
         put(config, json.dumps(xds.bootstrap(self._folder, port=self._port, admin_port=self._admin_port)))
         options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
         self._child = Child.start([str(self._binary), "--config-path", str(config), *options], self._log)
+        self._accepted, self._accepted_until_s, self._listens_until_s = {}, 0.0, 0.0
 
     def adopt(self, pid: int) -> None:
         """Go on with an Envoy that was started before this process replaced its own program."""
@@ -91,11 +98,25 @@ class Envoy:
         return version
 
     def listening(self) -> bool:
-        """It has a configuration and takes requests."""
-        return admin(self._admin_port, "/ready") is not None
+        """It has a configuration and takes requests. A yes holds for a second, or until the process ends."""
+        if not self.running:
+            return False
+        if self.now_s() >= self._listens_until_s:
+            if admin(self._admin_port, "/ready") is None:
+                return False
+            self._listens_until_s = self.now_s() + _HOLDS_S
+        return True
 
     def accepted(self) -> Mapping[str, str]:
-        """Versions in effect by kind (`cds`, `rds`); a kind is missing while it is not fully in effect."""
+        """Versions in effect by kind (`cds`, `rds`); a kind is missing while it is not fully in effect.
+
+        Once all that was written is in effect, that holds for a second: only we write.
+        """
+        if self._accepted != self._written or self.now_s() >= self._accepted_until_s:
+            self._accepted, self._accepted_until_s = self._in_effect(), self.now_s() + _HOLDS_S
+        return self._accepted
+
+    def _in_effect(self) -> Mapping[str, str]:
         text = admin(self._admin_port, "/stats?filter=(version_text|warming_clusters)$") or ""
         stats = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
         versions = {"rds": stats.get(f"http.{xds.STAT_PREFIX}.rds.{xds.ROUTE_CONFIG}.version_text", "")}
