@@ -44,14 +44,21 @@ def definitions(folder: Path) -> list[Any]:
 
 
 def read_chunk(feast: Any, view: FeatureView, values: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows as Feast answers: entity, event time, features; None where it has no value."""
+    """Entity, both clocks, features; None where there is no value.
+
+    Feast's answer leaves out when a value became known. Where its store does not say either, because it is
+    one of Feast's own, the value was known when it happened.
+    """
     names = [feature.name for feature in view.features]
     answer = feast.get_online_features(
         features=[f"{view.name}:{name}" for name in names],
         entity_rows=[{view.entity: value} for value in values],
     )
-    columns, stamps = answer.to_dict(), _event_times(answer, names[0])
-    yield from zip(values, stamps, *(columns[name] for name in names), strict=True)
+    columns, stamps = answer.to_dict(), list(_event_times(answer, names[0]))
+    ask = getattr(feast.provider.online_store, "known_times", None)
+    known = ask(feast.config, feast.get_feature_view(view.name), values) if ask else {}
+    clocks = (known.get(value, stamp) for value, stamp in zip(values, stamps, strict=True))
+    yield from zip(values, stamps, clocks, *(columns[name] for name in names), strict=True)
 
 
 def _event_times(answer: Any, feature: str) -> Iterable[datetime | None]:

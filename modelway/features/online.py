@@ -29,6 +29,7 @@ _SET_NEWER = """INSERT INTO modelway_rows VALUES (?, ?, ?, ?, ?) ON CONFLICT DO 
     WHERE (excluded.event_us, excluded.known_us) >= (event_us, known_us)"""
 _READ = """SELECT entity, event_us, row FROM modelway_rows
     WHERE view = ? AND entity IN (SELECT value FROM json_each(?))"""
+_KNOWN = _READ.replace("event_us, row", "known_us")
 
 
 class NewestWinsSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]  # Feast is untyped
@@ -71,6 +72,12 @@ class NewestWinsSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]  # F
         found = self._get_conn(config).execute(_READ, (_view(config, table), json.dumps(asked)))
         stored = {entity: (event_us, row) for entity, event_us, row in found}
         return [_as_feast_reads(stored.get(entity), requested_features) for entity in asked]
+
+    def known_times(self, config: Any, table: Any, entities: Sequence[str]) -> dict[str, datetime]:
+        """When each stored value became known: the second clock, which Feast's own read does not give."""
+        asked = (_view(config, table), json.dumps(list(entities)))
+        found = self._get_conn(config).execute(_KNOWN, asked)
+        return {entity: _EPOCH + timedelta(microseconds=known_us) for entity, known_us in found}
 
     def update(
         self,

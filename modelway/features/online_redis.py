@@ -76,6 +76,23 @@ class NewestWinsRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]  # Fea
         if progress:
             progress(len(data))
 
+    def known_times(self, config: Any, table: Any, entities: Sequence[str]) -> dict[str, datetime]:
+        """When each stored value became known; hashes that Feast's stock store wrote do not say it."""
+        reads = self._get_client(config.online_store).pipeline(transaction=False)
+        for key in _keys(config.project, table.join_keys[0], pl.Series(entities, dtype=pl.String)):
+            reads.hget(key, _stamp_field(table))
+        stamps = zip(entities, reads.execute(), strict=True)
+        return {entity: _known_time(stamp) for entity, stamp in stamps if stamp}
+
+
+def _stamp_field(table: Any) -> bytes:
+    return f"_newest:{table.name}".encode()
+
+
+def _known_time(stamp: bytes) -> datetime:
+    """The second of a stamp's two times."""
+    return _EPOCH + timedelta(microseconds=int(stamp[len(stamp) // 2 :]) - _SHIFT_US)
+
 
 def _pack(parts: list[Any]) -> bytes:
     """In the older format, which is all that Redis's Lua reads: it knows no type of bytes, only of text."""
@@ -85,7 +102,7 @@ def _pack(parts: list[Any]) -> bytes:
 def _fields(table: Any) -> list[bytes]:
     """Names of a hash's fields, each before an empty place for its value."""
     features = (_mmh3(f"{table.name}:{field.name}") for field in table.features)
-    names = [f"_ts:{table.name}".encode(), f"_newest:{table.name}".encode(), *features]
+    names = [f"_ts:{table.name}".encode(), _stamp_field(table), *features]
     return [part for name in names for part in (name, b"")]
 
 

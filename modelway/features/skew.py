@@ -23,7 +23,7 @@ class Lookup:
     read: Callable[[Sequence[str], datetime], pl.DataFrame]
     """Entities and the moment -> entity, event_time, features, in that order."""
     overtaken: Callable[[Sequence[str], datetime], Sequence[str]]
-    """Those of the entities whose stored value happened after the moment: a stream went on meanwhile."""
+    """Those of the entities whose stored value is of after the moment: a stream went on meanwhile."""
     materialised_until: datetime | None
 
 

@@ -143,8 +143,8 @@ class FeatureStore:
             use_case: Whose store.
             view_name: Which view.
             entity_values: E.g. state codes; may repeat. None finds nothing.
-            at: The moment of the row they are for: a value older than the view's TTL then, or from
-                after it, is missing.
+            at: The moment of the row they are for: a value older than the view's TTL then, or that
+                happened or became known after it, is missing.
 
         Returns:
             The entity, `event_time` of the value (null when missing) and the features.
@@ -153,14 +153,14 @@ class FeatureStore:
             NotFoundError: The use case has no such view, or was never materialised here.
         """
         view = _view(use_case, view_name)
-        known = _fresh(self._stored(use_case, view, entity_values), view, _utc(at))
+        known = _fresh(self._stored(use_case, view, entity_values), view, _utc(at)).drop("known_at")
         asked = pl.DataFrame({view.entity: entity_values}, schema={view.entity: pl.String})
         return asked.join(known, on=view.entity, how="left", maintain_order="left")
 
     def _stored(
         self, use_case: UseCase, view: FeatureView, entity_values: Sequence[str | None]
     ) -> pl.DataFrame:
-        """What is stored of each entity, whenever it happened."""
+        """What is stored of each entity, with both clocks, whenever it happened."""
         distinct = sorted({value for value in entity_values if value is not None})
         with feast_errors(f"reading {view.name} of {use_case.name}"):
             feast = self._feast(use_case)
@@ -194,7 +194,8 @@ class FeatureStore:
 
         def overtaken(values: Sequence[str], at: datetime) -> Sequence[str]:
             stored = self._stored(use_case, view, values)
-            return stored.filter(pl.col("event_time") > pl.lit(at).cast(TIME))[view.entity].to_list()
+            newer = pl.max_horizontal("event_time", "known_at") > pl.lit(at).cast(TIME)
+            return stored.filter(newer)[view.entity].to_list()
 
         until = self.materialised_until(use_case, view.name)
         return Lookup(read=read, overtaken=overtaken, materialised_until=until)
@@ -258,16 +259,16 @@ def _replace(path: Path, rows: pl.DataFrame) -> None:
 
 
 def _fresh(found: pl.DataFrame, view: FeatureView, at: datetime) -> pl.DataFrame:
-    """Without what has expired by `at` and what happened after it: Feast returns both."""
-    age = pl.lit(at).cast(TIME) - pl.col("event_time")
-    usable = age.is_between(timedelta(0), timedelta(days=view.ttl_days))
-    return found.filter(usable)
+    """Without what has expired by `at`, and what happened or became known after it: Feast returns all."""
+    moment = pl.lit(at).cast(TIME)
+    expired = moment - pl.col("event_time") > timedelta(days=view.ttl_days)
+    return found.filter((pl.max_horizontal("event_time", "known_at") <= moment) & ~expired)
 
 
 def _schema(view: FeatureView) -> dict[str, Any]:
     types = {"numeric": pl.Float32, "category": pl.String}
     values = {feature.name: types[feature.kind] for feature in view.features}
-    return {view.entity: pl.String, "event_time": TIME, **values}
+    return {view.entity: pl.String, "event_time": TIME, "known_at": TIME, **values}
 
 
 def _utc(moment: datetime) -> datetime:

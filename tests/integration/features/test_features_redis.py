@@ -187,3 +187,15 @@ def test_a_server_that_is_away_is_a_storage_error(tmp_path):
 
         with pytest.raises(StorageError, match="failed: ConnectionError"):
             store.materialise(USE_CASE, table(ROWS).lazy(), as_of=AS_OF)
+
+
+def test_a_value_is_missing_until_it_was_known(store):
+    event, known = FEB + timedelta(days=1), FEB + timedelta(days=20, microseconds=3)
+    store.push(USE_CASE, "a", table([("NY", event, known, 9.5, "late")]))
+
+    before, after = (
+        store.read(USE_CASE, "a", ["NY"], at=moment)["a_rate"].to_list()
+        for moment in (known - timedelta(microseconds=1), known)
+    )
+
+    assert (before, after) == ([None], [9.5])

@@ -243,6 +243,14 @@ def test_more_entities_than_one_statement_takes(filled):
     assert rates(filled, asked)[-1] == 2.5
 
 
+def test_a_value_is_missing_until_it_was_known(filled):
+    push(filled, "NY", FEB + timedelta(days=1), 9.5, known_at=FEB + timedelta(days=20))
+
+    before, after = (rates(filled, ["NY"], at=FEB + timedelta(days=day)) for day in (19, 20))
+
+    assert (before, after) == ([None], [9.5])
+
+
 def test_skew_passes_when_online_is_what_the_join_gives(filled):
     verdict = filled.skew(USE_CASE, table(ROWS), as_of=FEB + timedelta(days=9))
 
