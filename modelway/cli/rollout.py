@@ -31,6 +31,7 @@ def start(
     strategy: str = typer.Option("canary", help="canary, shadow-canary or blue-green."),
     replicas: int = typer.Option(None, min=1, help="Predictors of the new revision; blue-green: as live."),
     deadline_s: float = typer.Option(300.0, min=1, help="A step without a verdict by then is rolled back."),
+    watch_s: float = typer.Option(None, min=0, help="Blue-green: how long it is watched after the switch."),
     dry_run: bool = typer.Option(False, "--dry-run", help="On a cluster: print the changes, make none."),
 ) -> None:
     """Roll a version out over what is live; the requests come from elsewhere. Goes on where it was killed."""
@@ -52,6 +53,7 @@ def start(
         strategy=strategy,
         replicas=replicas,
         step_deadline_s=deadline_s,
+        watch_s=watch_s,
     )
     if released.rollout is None:
         print(f"{version.reference} serves at {released.url}: nothing else did, so nobody compared")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from modelway.contract import Outcome, Verdict
 from modelway.errors import ApprovalError, ConfigError, NotFoundError, RolloutError, TransitionError
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
+from serving.gateway.files import put
 from serving.gateway.ports import free_port
 from serving.rollout.driver import begin
 from serving.rollout.local import LocalTarget
@@ -236,6 +238,52 @@ def test_an_a_b_test_promotes_its_winner_and_archives_nobody_else(
     assert registry.stages[3] is Stage.PRODUCTION
     assert registry.stages[2] is Stage.STAGING
     assert target.live().id == "paint-v3"
+
+
+def test_blue_green_goes_from_the_command_line_into_the_books(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, load: Any
+) -> None:
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+
+    with load(target.gateway_url) as users:
+        call(rollout, "start", "paint", "--strategy", "blue-green", "--watch-s", "1")
+
+    record = json.loads(call(rollout, "status", "paint", "--json").output)
+    assert [moment["step"] for moment in record["state"]["timeline"] if moment["step"]] == [
+        "smoke",
+        "shadow",
+        "watch",
+    ]
+    assert (target.live().id, registry.champion("paint").version) == ("paint-v2", 2)
+    assert {status for status, _ in users.answers} == {200}
+
+
+def test_an_a_b_test_on_labels_that_come_late_is_won_and_booked(
+    call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, load: Any, tmp_path: Path
+) -> None:
+    # The label of every key that version 2 answered is good, of every other one bad; none is known at first.
+    call(serve, "paint", "--port", str(free_port()), "--detach")
+    labels, over = tmp_path / "labels.csv", threading.Event()
+    labels.write_text("key,reward\n")
+
+    with load(target.gateway_url) as users:
+
+        def mature() -> None:
+            while not over.wait(0.3):
+                known = [(key, "paint-v2" in arms) for key, arms in list(users.arms.items())]
+                lines = [f"{key},{int(good)}" for key, good in known if any(good for _, good in known)]
+                put(labels, "\n".join(["key,reward", *lines, ""]))
+
+        thread = threading.Thread(target=mature)
+        thread.start()
+        try:
+            done = call(rollout, "ab", "paint@2", "--effect", "0.2", "--rewards", str(labels))
+        finally:
+            over.set()
+            thread.join()
+
+    assert "paint-v2: promoted" in done.output
+    assert (target.live().id, registry.champion("paint").version) == ("paint-v2", 2)
 
 
 def test_a_drill_from_the_command_line(
