@@ -1,7 +1,8 @@
 """How fast does the model server answer? Ours, its peers, and servers that do nothing, in one run.
 
 The same gradient-boosted trees (scikit-learn -> ONNX), one row a request, one worker on the same core for
-every server and another core for the load; ours and a peer in turns, so that a busy moment hits both.
+every server and another core for the load; a second each in turns, there and back, so that a busy moment
+hits neighbours alike, and the median of many seconds decides.
 Every server must first give what ONNX Runtime gives. CPU time a request is that of all of a server's
 processes, read from the kernel: it barely notices what else the machine does.
 
@@ -87,7 +88,7 @@ class Benchmark:
                 self._contender(logged, matrix(), "Modelway, prediction log"),
             ]
             packed = self._binary(server)
-            self._measure([plain, *others, *packed])
+            self._measure([*packed, plain, *others])
         self._judge_own(plain, limit, packed)
         return plain.row.rate_rps
 
@@ -234,8 +235,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=int, default=3, help="of one round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3, help="of a round; closed loops measure one by one")
+    parser.add_argument("--rounds", type=int, default=3, help="as many times")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--quick", action="store_true", help="one round of one second: a look, no figures")
     parser.add_argument("--peers", default="all", help="names with commas between; an empty one for none")

@@ -69,12 +69,15 @@ def start(
 
 
 def in_turns(settings: Settings, contenders: Sequence[Contender]) -> None:
-    """A short round each to warm up, then the rounds, one contender after the other in each."""
+    """A second each to warm up, then a second each in turns, there and back, for as long as was asked for.
+
+    Neighbours in the list stand side by side in each turn: what is compared with what belongs there.
+    """
     for one in contenders:
         one.load(settings, 1)
-    for _ in range(settings.rounds):
-        for one in contenders:
-            found, cpu_us = one.load(settings, settings.seconds)
+    for turn in range(settings.rounds * settings.seconds):
+        for one in contenders if turn % 2 == 0 else reversed(contenders):
+            found, cpu_us = one.load(settings, 1)
             one.row.rounds.append(found)
             one.row.cpu_us.append(cpu_us)
     for one in contenders:

@@ -2,6 +2,7 @@ import math
 
 import pytest
 from measuring.load import Round
+from measuring.stage import Settings, in_turns
 from measuring.table import Bound, Row, exit_code, ratio
 
 
@@ -39,3 +40,27 @@ def test_one_broken_promise_fails_the_run():
 
     assert exit_code([held, unknown]) == 0
     assert exit_code([held, broken, unknown]) == 1
+
+
+class Noted:
+    """A contender that notes when it was asked."""
+
+    def __init__(self, name, asked):
+        self.name, self.asked, self.row, self.server = name, asked, Row(name, "nothing"), self
+
+    def load(self, _settings, seconds):
+        self.asked.append((self.name, seconds))
+        return rounds(100)[0], 1.0
+
+    def memory_mb(self):
+        return 1.0
+
+
+def test_each_second_is_measured_in_turns_there_and_back(tmp_path):
+    asked = []
+    settings = Settings(tmp_path, 0.5, seconds=3, rounds=1, connections=1, cores=(None, None))
+    contenders = [Noted(name, asked) for name in "ab"]
+    in_turns(settings, contenders)  # type: ignore[arg-type]  # what it needs of a contender
+
+    assert asked == [(name, 1) for name in "ababbaab"]
+    assert [len(one.row.rounds) for one in contenders] == [3, 3]
