@@ -12,6 +12,7 @@ from modelway.errors import ContractError
 from modelway.evaluation.explanation import contributions_of
 from modelway.evaluation.held_out import evaluate_on, subject_of
 from modelway.evaluation.record import Evaluation
+from modelway.evaluation.search_section import search_section
 from modelway.features.training_set import build_training_set
 from modelway.training.splits import split_by_time
 from modelway.training.tune import Request, tune
@@ -63,6 +64,15 @@ def test_every_look_was_taken(evaluation):
     assert evaluation.errors
     assert evaluation.unfamiliarity
     assert evaluation.test_openings == 2
+
+
+def test_the_search_that_the_model_won_comes_along(iris, evaluation):
+    _, trained, _ = iris
+
+    [chosen] = [each for each in evaluation.search.finalists if each.chosen]
+    assert evaluation.search.finalists == trained.finalists
+    assert (chosen.kind, evaluation.search.trials) == (trained.kind, len(trained.trials))
+    assert f"<b>{chosen.kind} trial {chosen.number}</b>" in search_section(evaluation.search)
 
 
 def test_petals_tell_virginica(evaluation):
