@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modelway.training.tracking import Tracker
     from serving.rollout.kserve import KServeTarget
     from serving.rollout.local import LocalTarget
+    from serving.rollout.target import Revision
 
 _SETTINGS_HEAD = "# Written by modelway: change this line, and it is yours from then on.\n"
 
@@ -121,6 +122,26 @@ def serving_target(service: str | None = None) -> "LocalTarget | KServeTarget":
     if service is not None:
         offer_online_store(service, target.root)
     return target
+
+
+def rendered(revision: "Revision", *, replicas: int) -> str:
+    """YAML of the object that would serve a revision alone on the active stack's cluster. Asks no cluster.
+
+    Raises:
+        ConfigError: The stack serves on this machine, or the object is one that a cluster would refuse.
+    """
+    import yaml  # noqa: PLC0415 - see the module
+
+    from stacks.cluster import whole_object  # noqa: PLC0415 - see the module
+
+    if not serves_on_a_cluster():
+        raise ConfigError(
+            f"the active stack `{stack_name()}` serves on this machine: there is no object to print",
+            expected="a stack whose model deployer is of flavor `kserve`, such as `kubernetes`",
+            remedy="`modelway stack use kubernetes`; here, serve without --dry-run",
+        )
+    found = whole_object(_deployer(), revision, replicas=replicas)
+    return str(yaml.safe_dump(found, sort_keys=False))
 
 
 def local_gateway() -> "LocalTarget":

@@ -34,11 +34,19 @@ def serve(
     restart: bool = typer.Option(
         False, "--restart", help="Put the installed version of the gateway in place; no request notices."
     ),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="On a cluster's stack: print the InferenceService; ask the cluster nothing."
+    ),
     stop: bool = typer.Option(False, "--stop", help="Drain and stop the gateway and its predictors."),
     status: bool = typer.Option(False, "--status", help="Show what runs."),
     json_: bool = typer.Option(False, "--json", help="With --status: print JSON."),
 ) -> None:
     """Give a model all traffic, at once and without a judge. A rollout does it step by step."""
+    if dry_run:
+        from stacks.active import rendered  # noqa: PLC0415 - ZenML, seconds
+
+        print(rendered(revision(model, bundle), replicas=replicas), end="")
+        return
     target = _target()
     if stop:
         target.stop()

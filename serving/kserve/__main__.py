@@ -10,7 +10,13 @@ import yaml
 from modelway.bundle.signing import load_verify_key
 from modelway.errors import ModelwayError
 from serving.kserve.pods import PodExtras, pod_settings
-from serving.kserve.runtimes import ModelwayRuntime, modelway_runtime, verify_key_map
+from serving.kserve.runtimes import (
+    ModelwayRuntime,
+    TritonRuntime,
+    modelway_runtime,
+    triton_runtime,
+    verify_key_map,
+)
 from serving.kserve.schema import require_valid
 from serving.kserve.spec import Manifest
 
@@ -35,8 +41,11 @@ def setup(  # noqa: PLR0913 - one argument an option
     settings: Path | None = None,
     keys_secret: str = "",
     predictions_claim: str = "",
+    triton_image: str = "",
 ) -> list[Manifest]:
     """ServingRuntime, the public key its pods check bundles with, their settings, and the driver's rights.
+
+    Triton's ServingRuntime beside ours, where its image is named.
 
     Raises:
         ConfigError: The file is no public key, or the settings are none for pods.
@@ -47,7 +56,8 @@ def setup(  # noqa: PLR0913 - one argument an option
     runtime = modelway_runtime(ModelwayRuntime(image=image, name=name, namespace=namespace, extras=extras))
     require_valid(runtime)
     key = verify_key_map(verify_key.read_text(), namespace)
-    return [key, *extras.maps(namespace), runtime, _role(namespace)]
+    triton = [triton_runtime(TritonRuntime(image=triton_image, namespace=namespace))] if triton_image else []
+    return [key, *extras.maps(namespace), runtime, *triton, _role(namespace)]
 
 
 def _role(namespace: str) -> Manifest:
@@ -72,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", type=Path, help="YAML of limits, traces and the like, for all pods")
     parser.add_argument("--keys-secret", default="", help="Secret with keys.yaml; clients then need a key")
     parser.add_argument("--predictions-claim", default="", help="volume claim for the prediction log")
+    parser.add_argument("--triton-image", default="", help="print Triton's ServingRuntime too")
     options = parser.parse_args(argv)
     try:
         manifests = setup(**vars(options))

@@ -22,28 +22,7 @@ ONLY_STABLE = ("maxReplicas", "scaleMetric", "scaleTarget", "scaleMetricType", "
 
 def stable_manifest(service: Service, stable: Arm) -> Manifest:
     """One revision with all traffic."""
-    return _inference_service(service, {"predictor": predictor(service, stable)})
-
-
-def canary_manifest(service: Service, stable: Arm, canary: Arm, *, weight: int) -> Manifest:
-    """Two revisions; `weight` percent of the traffic goes to the second.
-
-    KServe subtracts the canary's ready replicas from the stable arm's `minReplicas`. So that the stable arm
-    keeps its own, the sum of both is asked for.
-    """
-    both = stable.model_copy(update={"replicas": stable.replicas + canary.replicas})
-    beside = {"trafficPercent": weight, "predictor": canary_predictor(service, canary)}
-    return _inference_service(service, {"predictor": predictor(service, both), "canary": [beside]})
-
-
-def promoted_manifest(service: Service, promoted: Arm) -> Manifest:
-    """The canary under its name as the stable arm: the one patch that keeps its pods."""
-    return _inference_service(service, {"predictor": predictor(service, promoted), "canary": []})
-
-
-def rolled_back_manifest(service: Service, stable: Arm) -> Manifest:
-    """The stable arm alone again."""
-    return _inference_service(service, {"predictor": predictor(service, stable), "canary": []})
+    return inference_service(service, {"predictor": predictor(service, stable)})
 
 
 def knative_manifest(service: Service, arm: Arm, *, weight: int | None) -> Manifest:
@@ -51,7 +30,7 @@ def knative_manifest(service: Service, arm: Arm, *, weight: int | None) -> Manif
     share = {} if weight is None else {"canaryTrafficPercent": weight}
     service = service.model_copy(update={"mode": Mode.KNATIVE})
     spec = {"predictor": share | predictor(service, arm)}
-    return _inference_service(service, spec, {"serving.kserve.io/enable-tag-routing": "true"})
+    return inference_service(service, spec, {"serving.kserve.io/enable-tag-routing": "true"})
 
 
 def predictor(service: Service, arm: Arm) -> dict[str, Any]:
@@ -68,9 +47,16 @@ def canary_predictor(service: Service, arm: Arm) -> dict[str, Any]:
     return _named(arm) | {"minReplicas": arm.replicas} | _running(service) | {"model": model}
 
 
-def _inference_service(
+def inference_service(
     service: Service, spec: dict[str, Any], annotations: dict[str, str] | None = None
 ) -> Manifest:
+    """The object around a spec.
+
+    Args:
+        service: What all its revisions have in common.
+        spec: Predictor, and canary where there is one.
+        annotations: Further ones of the service.
+    """
     scaler = {AUTOSCALER_ANNOTATION: "hpa" if service.scaling else "none"}
     own = scaler if service.mode is Mode.STANDARD else {}
     return {

@@ -12,7 +12,8 @@ from serving.kserve.__main__ import main
 from serving.kserve.settings import KServeSettings
 from serving.kserve.spec import Mode
 from serving.rollout.kserve import KServeTarget
-from stacks.cluster import kserve_target
+from serving.rollout.target import Revision
+from stacks.cluster import kserve_target, whole_object
 from stacks.flavors.kserve import KServeConfig, KServeFlavor
 from stacks.spec import read_stack
 
@@ -81,14 +82,32 @@ def test_what_a_namespace_needs_is_printed_for_kubectl(
     load_or_create_key(tmp_path)
     key = tmp_path / VERIFY_KEY_FILE
 
-    code = main(["--image", "registry/modelway:1", "--verify-key", str(key), "--namespace", "models"])
+    told = ["--image", "registry/modelway:1", "--verify-key", str(key), "--namespace", "models"]
+    code = main([*told, "--triton-image", "registry/triton:25.08"])
 
-    key_map, runtime, role = yaml.safe_load_all(capsys.readouterr().out)
+    key_map, runtime, triton, role = yaml.safe_load_all(capsys.readouterr().out)
     assert code == 0
     assert key_map["data"]["verify.pem"] == key.read_text()
-    assert crd_errors(runtime) == []
-    assert {each["metadata"]["namespace"] for each in (key_map, runtime, role)} == {"models"}
+    assert crd_errors(runtime) == crd_errors(triton) == []
+    assert triton["spec"]["containers"][0]["image"] == "registry/triton:25.08"
+    assert {each["metadata"]["namespace"] for each in (key_map, runtime, triton, role)} == {"models"}
     assert all("*" not in [*rule["verbs"], *rule["resources"]] for rule in role["rules"])
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_the_whole_object_can_be_printed_without_a_cluster(mode: Mode, tmp_path: Path, crd_errors):
+    revision = Revision(id="paint-v3", bundle=tmp_path, digest="a" * 64, verify_key=tmp_path / "key.pem")
+
+    found = whole_object(config(mode=mode.value), revision, replicas=2)
+
+    assert crd_errors(found) == []
+    assert found["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == mode.value
+    predictor = found["spec"]["predictor"]
+    assert predictor["model"]["storageUri"] == f"s3://models/a/paint/{revision.digest}"
+    assert (predictor["minReplicas"], predictor["labels"]) == (2, {"modelway-revision": "paint-v3"})
+    assert "canary" not in found["spec"]
+    with pytest.raises(ConfigError, match="no_name"):
+        whole_object(config(), revision.model_copy(update={"id": "no_name-v1"}), replicas=1)
 
 
 def test_a_private_key_is_never_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kserve_whole_objects import canary_manifest, promoted_manifest, rolled_back_manifest
 
 from modelway.errors import ConfigError
 from serving.kserve.changes import (
@@ -19,7 +20,7 @@ from serving.kserve.changes import (
     weighed,
     with_canary,
 )
-from serving.kserve.manifests import canary_manifest, promoted_manifest, rolled_back_manifest, stable_manifest
+from serving.kserve.manifests import stable_manifest
 from serving.kserve.spec import Arm, Scaling, Service
 from serving.kserve.view import available, readiness, shares, surplus, view_of
 

@@ -4,15 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kserve_whole_objects import canary_manifest, promoted_manifest, rolled_back_manifest
 
 from modelway.errors import ConfigError
-from serving.kserve.manifests import (
-    canary_manifest,
-    knative_manifest,
-    promoted_manifest,
-    rolled_back_manifest,
-    stable_manifest,
-)
+from serving.kserve.manifests import knative_manifest, stable_manifest
 from serving.kserve.rules import problems
 from serving.kserve.runtimes import (
     HTTP_PORT,
