@@ -9,6 +9,7 @@ from modelway.data.declared import columns_of_features
 from modelway.data.labels import with_label
 from modelway.data.validation import Inspection
 from modelway.features.derived import derived_frame
+from modelway.features.repository import definitions_text
 from modelway.features.training_set import feature_rows
 from modelway.usecase import load_use_case
 from usecases.fraud import use_case
@@ -107,6 +108,15 @@ def test_no_feature_reads_the_charge_back_of_its_own_row_nor_who_it_was() -> Non
     used = {name for names in columns_of_features(use_case).values() for name in names}
 
     assert not used & {"charged_back_at", "card_id", "merchant_id", "transaction_id"}
+
+
+def test_feasts_catalogue_says_what_is_derived_from_a_view_and_keeps_no_value_of_it() -> None:
+    text = definitions_text(use_case)
+
+    assert '"derived.amount_to_card_mean_24h": "amount_eur / card_mean_eur_24h"' in text
+    assert "derived.limit_share" not in text  # of what the payment brings alone: no view has part in it
+    assert 'name="amount_to_card_mean_24h"' not in text
+    compile(text, "definitions.py", "exec")
 
 
 def test_it_is_installed_and_says_that_it_is_made_up() -> None:
