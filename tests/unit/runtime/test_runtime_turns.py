@@ -1,6 +1,7 @@
 """Rows of one turn of the loop share a run: who does, who does not, and that each gets its own answer."""
 
 import json
+import socket
 import threading
 from collections.abc import Sequence
 from threading import get_ident
@@ -17,7 +18,10 @@ from modelway.bundle.policy import Cache, Fallback, ServingPolicy
 from serving.runtime.admission import Admission, Client
 from serving.runtime.app import App
 from serving.runtime.engine import ROWS_AT_ONCE
+from serving.runtime.http1.wire import Http1
 from serving.runtime.model import Model
+from serving.runtime.net.connection import Connection
+from serving.runtime.net.loop import Loop
 from serving.runtime.net.turn import Turn
 from serving.runtime.parsed import Matrix
 from serving.runtime.problems import ModelFailureError, RequestError
@@ -307,6 +311,43 @@ def test_a_rows_answer_does_not_depend_on_its_neighbours(bundled: Any) -> None:
         assert together == [one.tobytes() for one in model.many(np.array(rows, np.float32))]
 
     hold()
+
+
+def wired(loop: Loop, app: App) -> tuple[socket.socket, Connection]:
+    """A client's end, and ours on a loop that is turned by hand."""
+    client, ours = socket.socketpair()
+    for end in (client, ours):
+        end.setblocking(False)
+    connection = Connection(loop, ours, "p:1", lambda it: Http1(app, None, it))
+    connection.open()
+    return client, connection
+
+
+def test_clients_that_are_ready_together_are_answered_in_the_turn_that_read_them(bundled: Any) -> None:
+    loop, stage = Loop("turned by hand"), Stage(bundled("logistic"))
+    loop.ident = loop.turn.ident = get_ident()
+    stage.served._turn = loop.turn
+    stage.served.warm_up()
+    app = App([stage.served])
+    app.ready = True
+    body = json.dumps(matrix([2.0, 0.0, 0.0])).encode()
+    asked = f"POST {INFER} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    pairs = [wired(loop, app) for _ in range(3)]
+    for (client, _), times in zip(pairs, (1, 3, 1), strict=True):
+        client.send(asked * times)
+    stage.model.runs.clear()
+    loop._turn(loop.poller.ready(0))
+    loop.settle()
+    loop._send()
+
+    said = [client.recv(1 << 16).count(b"200 OK") for client, _ in pairs]
+    assert said == [1, 3, 1], "one that sends ahead waits for no turn"
+    assert sum(stage.model.runs) == 5
+    assert max(stage.model.runs) > 1
+    for client, connection in pairs:
+        connection._gone()
+        client.close()
+    loop.poller.close()
 
 
 def test_rows_beyond_float32_are_no_rows(bundled: Any) -> None:
