@@ -85,8 +85,8 @@ class VersionStore:
         try:
             return self._client.get_registered_model(name)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None  # a name that no model can have is no fault of the store
             raise
 
     def versions(self, name: str) -> tuple[StoredVersion, ...]:
