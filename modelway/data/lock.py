@@ -30,7 +30,7 @@ def collecting(folder: Folder) -> Iterator[None]:
     """A collection is under way: commits wait.
 
     Raises:
-        TransitionError: Rows are being committed.
+        TransitionError: Rows are being committed, a bundle is being made of some, or another one collects.
         StorageError: The store is read-only.
     """
     try:
@@ -38,9 +38,9 @@ def collecting(folder: Folder) -> Iterator[None]:
             yield
     except BlockingIOError as error:
         raise TransitionError(
-            f"rows are being committed to {folder.root}",
-            expected="a collection while nobody ingests",
-            remedy="try again when the ingest has ended",
+            f"{folder.root} is in use: rows are being committed, a bundle is made, or one collects already",
+            expected="a collection while nobody else works on the store",
+            remedy="try again when the ingest, the training or the other collection has ended",
         ) from error
 
 

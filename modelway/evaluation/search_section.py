@@ -76,11 +76,12 @@ def _figure(finalists: Sequence[Finalist]) -> str:
     """Quality over work; one candidate alone makes no figure."""
     if len(finalists) == 1:
         return ""
-    points = {(math.log10(max(each.operations, 1)), each.pr_auc): each for each in finalists}
-    chosen = next((x for (x, _), each in points.items() if each.chosen), None)
-    front = [(x, y, y, y) for (x, y), each in points.items() if each.on_front]
-    beaten = [(x, y, y, y) for (x, y), each in points.items() if not each.on_front]
-    axes = Axes(*_spans(list(points)), "operations a row, as a power of ten", "")
+    points = [(math.log10(max(each.operations, 1)), each.pr_auc, each) for each in finalists]
+    chosen = next((x for x, _, each in points if each.chosen), None)
+    front = [(x, y, y, y) for x, y, each in points if each.on_front]
+    beaten = [(x, y, y, y) for x, y, each in points if not each.on_front]
+    spans = _spans([(x, y) for x, y, _ in points])
+    axes = Axes(*spans, "operations a row, as a power of ten", "")
     drawn = axes.draw(
         axes.whiskers(beaten, 2),
         axes.whiskers(front, 1),

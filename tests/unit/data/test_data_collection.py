@@ -132,7 +132,7 @@ def test_what_is_needed_is_asked_for_while_nobody_can_commit_or_pack(local) -> N
     commit(local, parcels(3))
 
     def needed() -> dict[str, str]:
-        with pytest.raises(TransitionError), collecting(local.folder):
+        with pytest.raises(TransitionError, match="one collects already"), collecting(local.folder):
             pass
         return {}
 

@@ -87,6 +87,19 @@ def test_who_is_said_to_be_beaten_is_who_is_not_on_the_front():
     assert page.count('class="d1"') == len(SEARCH.finalists) - len(beaten)
 
 
+def test_finalists_that_lie_on_one_point_are_both_drawn_and_the_chosen_one_is_marked():
+    cheap, dear = (
+        each.model_copy(update={"number": number, "operations": 80, "pr_auc": 0.14, "row_visits": visits})
+        for each, number, visits in zip(finalists()[1:2] * 2, (0, 1), (9_000, 50_000), strict=True)
+    )
+    dear = dear.model_copy(update={"on_front": False, "chosen": False})
+
+    page = search_section(SEARCH.model_copy(update={"finalists": (cheap, dear)}))
+
+    assert page.count('class="d1"') == page.count('class="d2"') == 1
+    assert ">chosen</text>" in page
+
+
 def test_one_finalist_is_listed_and_not_drawn():
     alone = SEARCH.model_copy(update={"finalists": finalists()[1:2]})
 
