@@ -165,9 +165,9 @@ def _attack(found: Attack) -> str:
 
 def _strangers(found: Unfamiliarity) -> str:
     lead = (
-        f"A distance from the {found.references:,} newest training rows, {found.median:.1f} for the median "
-        f"test row. {found.beyond_limit:.1%} of the test rows lie beyond {found.limit:.1f}; of the training "
-        "rows 1 % do."
+        f"A distance from {found.references:,} training rows, the newest that are older than the calibration "
+        f"rows; {found.median:.1f} for the median test row. {found.beyond_limit:.1%} of the test rows lie "
+        f"beyond {found.limit:.1f}; of these training rows 1 % do."
     )
     rows = [(escape(each.what), f"{each.rows:,}", each.roc_auc.text()) for each in found.shifts]
     listed = table(("rows that come from elsewhere", "rows", "ROC-AUC"), rows, numbers=frozenset({1, 2}))

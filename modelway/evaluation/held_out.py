@@ -78,7 +78,7 @@ def evaluate_on(
 
 
 def subject_of(use_case: "UseCase", trained: Trained, test: pl.DataFrame) -> Subject:
-    """The graph with the test rows and the newest training rows, in the form it takes.
+    """The graph with the test rows and training rows, the newest before the calibration rows.
 
     Raises:
         ContractError: A column is missing.

@@ -88,7 +88,8 @@ def _data(use_case: "UseCase", lineage: Lineage, evaluation: Evaluation) -> Iter
     yield f"- Snapshot `{lineage.snapshot_id}`, contract version {use_case.contract.version}: {rules}."
     if lineage.training_rows is not None:
         known = f"{lineage.as_of:%Y-%m-%d}"
-        yield f"- Trained on {lineage.training_rows:,} rows whose outcome was known by {known}."
+        yield f"- Made from {lineage.training_rows:,} rows whose outcome was known by {known}; it learnt from"
+        yield "  all of them but those it is evaluated on."
     period = f" from {evaluation.first_time} to {evaluation.last_time}" if evaluation.first_time else ""
     yield f"- Evaluated on {evaluation.rows:,} later rows{period}, {evaluation.positives:,} of them positive."
     yield f"- Inputs: {', '.join(f'`{name}`' for name in use_case.features.names)}."

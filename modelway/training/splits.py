@@ -1,4 +1,4 @@
-"""Train on the past, calibrate on what came after, test on the newest: the only order that happens."""
+"""Learn from the past, calibrate on its newest rows, test on what came after: the only order that happens."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ class Shares(Frozen):
     """Which share of the rows each later part takes; train has the rest."""
 
     calibration: float = Field(default=0.1, gt=0, lt=1)
-    """Small: a calibrator has two parameters, and every row it takes is one of train's newest."""
+    """Small: a calibrator has two parameters. Its rows teach too, by a cross-fit (`final.fit`, ADR 28)."""
     test: float = Field(default=0.2, gt=0, lt=1)
     min_rows: int = Field(default=10, ge=2)
     """Fewest rows in any part."""

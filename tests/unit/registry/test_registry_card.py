@@ -101,6 +101,13 @@ def test_its_numbers_are_those_of_the_evaluation(measured):
     assert found.slices[0].demographic_parity_difference.text() in text
 
 
+def test_rows_it_is_evaluated_on_are_not_called_learnt_from(measured):
+    text = card(measured)
+    assert "Trained on 12,345" not in text  # the lineage counts the whole training set, its test rows too
+    assert "Made from 12,345 rows" in text
+    assert "of them but those it is evaluated on" in text
+
+
 def test_the_same_training_gives_the_same_card_whatever_is_in_production(measured):
     champion = np.full(800, 0.5)
 
