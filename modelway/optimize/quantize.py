@@ -46,7 +46,7 @@ def int8(content: bytes, X: Matrix, *, limit: float, threshold: float | None = N
         The graph with its verdict. A caller that serves it must look at the verdict.
 
     Raises:
-        UnsupportedGraphError: The graph has no product, e.g. because it is a tree ensemble.
+        UnsupportedGraphError: The graph has no product, e.g. because it is a tree ensemble, or is in int8.
         ConfigError: There are not two rows.
     """
     _require_products(content)
@@ -110,4 +110,10 @@ def _require_products(content: bytes) -> None:
             "the graph has no matrix product to quantise",
             expected=" or ".join(_PRODUCTS),
             remedy="int8 is for networks; trees compare and add, which it would only blur",
+        )
+    if "QuantizeLinear" in operators:
+        raise UnsupportedGraphError(
+            "the graph is quantised already",
+            expected="products in float32",
+            remedy="quantise the graph that it was made from",
         )

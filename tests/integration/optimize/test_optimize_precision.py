@@ -103,10 +103,13 @@ def test_int8_is_made_from_half_of_the_rows_and_judged_on_the_other(network):
     assert (strict.calibration_rows, loose.parity.reasons[0].samples) == (450, 450)
 
 
-def test_int8_refuses_trees_and_a_single_row(network):
+def test_int8_refuses_trees_what_is_in_int8_and_a_single_row(network):
     content, X = network
+    quantised = int8(content, X, limit=1).content
 
     with pytest.raises(UnsupportedGraphError, match="no matrix product to quantise"):
         int8(regressor([STUMP]), X, limit=1)
+    with pytest.raises(UnsupportedGraphError, match="quantised already"):
+        int8(quantised, X, limit=1)
     with pytest.raises(ConfigError, match="1 rows"):
         int8(content, X[:1], limit=1)
