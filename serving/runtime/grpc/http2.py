@@ -56,7 +56,9 @@ class Http2(Framing):
     @property
     def idle_since_s(self) -> float | None:
         """Since when nothing is under way, to the second; None while something is."""
-        return None if self._streams else self._quiet_since_s
+        if self._streams:
+            return None
+        return monotonic() if self.heard else self._quiet_since_s  # the next look says since when
 
     def answer(self, stream: Stream, head: bytes, data: bytes, after: bytes) -> None:
         """Answer, or go on answering: see `Outflow.answer`; from any thread."""

@@ -125,7 +125,7 @@ class Http1:
         else:
             last = self._last
             self._send(special(status, header_lines(headers) + self._loop.date, body, head, last=last))
-        self._open = False
+        self._open, self._since_s = False, self._loop.now_s
         if self._rest or self._ending or last or self._draining:
             self._loop.soon(self._resume)
 

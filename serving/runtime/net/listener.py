@@ -46,6 +46,7 @@ class Listener:
         self._room = room
         self.connections: dict[Connection, None] = {}
         """In the order in which they came."""
+        room.ports.append(self.connections)
         self._deaf = self._shut = self._told = False
         loop.every_round(self._look)
 
@@ -142,8 +143,8 @@ class Listener:
             journal("no_room_for_a_connection", why=why, connections=self._room.taken)
 
     def _resting(self) -> Connection | None:
-        """The connection that has been idle for longest, if that is long and nothing just came from it."""
-        idle = [one for one in self.connections if one.wire.idle_since_s is not None]
+        """Of any port the one idle for longest, if that is long, nothing just came and all is sent."""
+        idle = [one for port in self._room.ports for one in port if _idle(one)]
         if not idle:
             return None
         longest = min(idle, key=_idle_since_s)
@@ -162,6 +163,11 @@ class Listener:
         if self._deaf and not self._shut:
             self._deaf = False
             self.begin()
+
+
+def _idle(connection: Connection) -> bool:
+    """One that has not taken its answer would not be gone when it is closed."""
+    return connection.wire.idle_since_s is not None and not connection.sending
 
 
 def _idle_since_s(connection: Connection) -> float:

@@ -78,7 +78,7 @@ class Loop:
 
     def settle(self) -> None:
         """Do what was left for the end of this turn."""
-        self._guarded(self.turn.settle)
+        self.turn.settle()
 
     def _end(self) -> None:
         self._running = False

@@ -1,10 +1,11 @@
 """How many connections one process has, and the most that it may have: descriptors never run out."""
 
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from modelway.errors import ConfigError
 from serving.runtime.exposition import Family
+from serving.runtime.net.connection import Connection
 
 KEPT_DESCRIPTORS = 64
 """For everything but connections: files, logs, the feature store, ports."""
@@ -18,6 +19,8 @@ class Room:
     def __init__(self, limit: int) -> None:
         """Empty."""
         self.limit, self.taken, self.closed = limit, 0, 0
+        self.ports: list[Mapping[Connection, None]] = []
+        """Of each port those that are open: one of any may have to go for one of any other."""
 
     @property
     def full(self) -> bool:

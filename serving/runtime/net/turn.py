@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from threading import get_ident
 
+from serving.runtime.journal import journal
+
 
 class Turn:
     """What is left for the end of the present turn. Only the loop's thread touches it."""
@@ -23,8 +25,14 @@ class Turn:
         self._left.append(call)
 
     def settle(self) -> None:
-        """Call what was left, at the end of the turn or earlier; nothing where this is another thread."""
+        """Call what was left, at the end of the turn or earlier; nothing where this is another thread.
+
+        One that fails takes neither the others with it nor the request for which there was to be room.
+        """
         if self._left and self.here:
             left, self._left = self._left, []
             for call in left:
-                call()
+                try:
+                    call()
+                except Exception as error:  # noqa: BLE001 - as said
+                    journal("turn_failed", error=repr(error))

@@ -186,6 +186,70 @@ def test_a_port_that_closes_takes_who_is_there_whatever_the_limit() -> None:
     loop.poller.close()
 
 
+def taken(loop: Loop, listener: Listener, port: int) -> tuple[socket.socket, Connection]:
+    """A client that was taken in, and our end."""
+    client = socket.create_connection(("127.0.0.1", port))
+    listener._accept()
+    loop._turn(loop.poller.ready(0))
+    return client, list(listener.connections)[-1]
+
+
+def nothing_taken(_data: object, _flags: int = 0, /) -> int:
+    """As a socket whose client reads nothing."""
+    return 0
+
+
+def test_one_port_makes_room_for_another() -> None:
+    loop, listener, room, port = waiting_room()
+    sock = listen("127.0.0.1", 0)
+    other = Listener(loop, sock, lambda it: Http1(Pages(), None, it), None, room, shared=False)
+    idle, connection = taken(loop, listener, port)
+    late = socket.create_connection(("127.0.0.1", sock.getsockname()[1]))
+    loop.now_s += 2
+    other._accept()
+    other._accept()
+
+    assert not connection.alive
+    assert (len(listener.connections), len(other.connections), room.taken, room.closed) == (0, 1, 1, 1)
+    for one in list(other.connections):
+        one._gone()
+    for end in (idle, late, sock):
+        end.close()
+    listener.shut()
+    loop.poller.close()
+
+
+def test_one_that_has_not_taken_its_answer_is_not_asked_to_go_again_and_again() -> None:
+    loop, listener, room, port = waiting_room()
+    slow, connection = taken(loop, listener, port)
+    connection._send = nothing_taken
+    connection.send(b"an answer")
+    connection._flush()
+    late = socket.create_connection(("127.0.0.1", port))
+    loop.now_s += 2
+    listener._accept()
+    listener._accept()
+
+    assert connection.alive
+    assert room.closed == 0
+    assert listener._deaf, "it would be told of who waits without end"
+    connection._gone()
+    for end in (slow, late):
+        end.close()
+    listener.shut()
+    for one in list(listener.connections):
+        one._gone()
+    loop.poller.close()
+
+
+def test_the_time_of_a_long_answer_is_no_rest(pair: Pair) -> None:
+    pair.give(b"POST /wait HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n")
+    pair.loop.now_s += 3
+    pair.app.waiting[0](200, [], b"at last")
+
+    assert pair.connection.wire.idle_since_s == pair.loop.now_s
+
+
 def test_the_limit_is_said_and_what_is_there_counted() -> None:
     room = Room(7)
     room.taken, room.closed = 3, 2

@@ -448,6 +448,17 @@ def test_a_body_that_stands_still_is_given_up_and_one_that_grows_is_not() -> Non
     assert server.idle_since_s is not None
 
 
+def test_a_connection_that_asked_just_now_has_not_rested_since_the_last_look() -> None:
+    server, _, _ = connected()
+    server.received(greeting())
+    server.overdue(100.0)
+    assert server.idle_since_s == 100.0
+    asked_s = monotonic()
+    server.received(request(1, packed(b"a")))
+
+    assert (server.idle_since_s or 0.0) >= asked_s
+
+
 def test_after_the_connection_is_gone_answers_go_nowhere() -> None:
     server, link, taker = connected(Echo(late=True))
     server.received(greeting() + request(1, packed(b"a")))

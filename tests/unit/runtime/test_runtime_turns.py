@@ -262,6 +262,16 @@ def test_who_waits_for_the_turn_makes_room_before_anybody_is_turned_away(stage: 
     assert admission.enter(Client("c")) is not None, "nobody's answer is due at the end of this turn"
 
 
+def test_what_fails_at_the_end_of_a_turn_leaves_nobody_else_without_it() -> None:
+    turn, done = here(), list[str]()
+    turn.leave(lambda: done.append("first"))
+    turn.leave(lambda: 1 / 0)  # type: ignore[arg-type]  # it never returns
+    turn.leave(lambda: done.append("last"))
+    turn.settle()
+
+    assert done == ["first", "last"]
+
+
 def test_what_fails_at_the_end_of_a_turn_is_asked_again_one_by_one(stage: Stage) -> None:
     real, broken = stage.model.rows, [True]
 
