@@ -95,6 +95,7 @@ class Envoy:
         if self._written.get(kind) != version:
             put(self._folder / kind / f"{kind}.json", json.dumps(document))
             self._written[kind] = version
+            self._accepted_until_s = 0.0  # what was in effect before, and is again to be, may not be now
         return version
 
     def listening(self) -> bool:

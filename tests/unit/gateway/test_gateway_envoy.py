@@ -83,6 +83,21 @@ def test_envoy_is_asked_every_turn_only_while_something_is_on_its_way(
     assert port.asked == 5
 
 
+def test_what_was_in_effect_is_asked_again_when_it_is_written_again(port: AdminPort, tmp_path: Path) -> None:
+    envoy = Envoy(tmp_path / "envoy", tmp_path, tmp_path / "log", port=1, admin_port=port.server_port)
+    envoy.now_s = lambda: 100.0
+    port.versions = both = {"cds": "c1", "rds": "r1"}
+    for kind, version in both.items():
+        envoy.write(kind, {"version_info": version})
+    assert envoy.accepted() == both
+
+    envoy.write("rds", {"version_info": "r2"})
+    assert envoy.accepted() == both  # not yet
+    port.versions = both | {"rds": "r2"}  # and now it is
+    envoy.write("rds", {"version_info": "r1"})
+    assert envoy.accepted() == both | {"rds": "r2"}
+
+
 def test_an_envoy_that_does_not_run_listens_to_nobody(port: AdminPort, tmp_path: Path) -> None:
     envoy = Envoy(tmp_path / "envoy", tmp_path, tmp_path / "log", port=1, admin_port=port.server_port)
 
