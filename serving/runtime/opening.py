@@ -64,6 +64,8 @@ class Opening:
         """Of file names; two models may each have a version `1`, and two bundles the same of both."""
         taken = sum(known[1] == revision for known in self._logs)
         unique = f"-{taken}" if taken else ""
-        # In containers every process is number 1: the host's name, which is the pod's, tells them apart.
-        process = f"{socket.gethostname()}.1" if os.getpid() == 1 else os.getpid()
+        # In containers the first process is number 1, and its workers have the same numbers everywhere: the
+        # host's name, which is the pod's, tells them apart.
+        contained = 1 in {os.getpid(), os.getppid()}
+        process = f"{socket.gethostname()}.{os.getpid()}" if contained else os.getpid()
         return f"{revision}-{process}{unique}"
