@@ -5,9 +5,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modelway.errors import TransitionError
+from modelway.registry.registry import Registry
+from modelway.registry.stages import Stage
 from serving.gateway.files import Holder
 from serving.rollout.local import LocalTarget
 from serving.rollout.runner import Records
+from serving.rollout.start import version_of
+from serving.rollout.state import Phase
 from serving.rollout.target import RevisionId, service_of
 
 if TYPE_CHECKING:
@@ -50,6 +54,26 @@ def require_idle(target: "LocalTarget | KServeTarget", name: str) -> None:
     record = Records(target.root).read(name)
     if record is not None and not record.state.finished:
         raise _under_way(name, f"rollout {record.plan.id} stands at {record.state.phase.value}")
+
+
+def require_booked(
+    target: "LocalTarget | KServeTarget", models: Registry, name: str, holders: Collection[RevisionId]
+) -> None:
+    """Refuse to go back from what the books do not know of yet: it would go one version too far.
+
+    Raises:
+        TransitionError: The last rollout gave a version its traffic, and was killed before that was entered.
+    """
+    record = Records(target.root).read(name)
+    if record is None or record.state.phase is not Phase.PROMOTED or record.state.canary not in holders:
+        return
+    number = version_of(record.state.canary)
+    if number is not None and models.get(name, number).stage is Stage.STAGING:
+        raise TransitionError(
+            f"{record.state.canary} has the traffic, and its promotion is not in the books",
+            expected="a rollout that is over in both",
+            remedy=f"`modelway rollout resume {name}` enters it; then go back",
+        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtests.traffic import Traffic, offered
 from modelway.contract import Frozen
+from modelway.errors import TransitionError
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.rollout.local import LocalTarget
@@ -76,12 +77,12 @@ def release(
         ApprovalError: The stack's rules for production are not kept; the champion has all traffic.
         BundleRejectedError: Its bundle does not verify.
         NotReadyError: A first release did not come up.
-        TransitionError: Another model has the gateway's traffic, or another rollout is under way.
+        TransitionError: Another model has the gateway's traffic, another rollout is under way, or the version
+            is archived: by the end of its own last rollout, if that was not in the books yet.
     """
     target = serving_target(version.name)
     require_free(target, version.name)
-    if Records(target.root).read(version.name) is not None:
-        settle_all(version.name, who=who)  # a kill may have come between its traffic and the books
+    version = _settled(target, version, who)
     champion = registry().champion(version.name)
     if champion is None or champion.version == version.version:
         return _serve_at_once(version, who)
@@ -98,6 +99,20 @@ def release(
     version = settle(version, state, who=who)
     keep_warm(registry(), target, version.name)
     return Released(version=version, url=target.gateway_url, rollout=state)
+
+
+def _settled(target: "LocalTarget | KServeTarget", version: ModelVersion, who: str) -> ModelVersion:
+    """The version as it stands in the books; a kill may have come between its last traffic and them."""
+    if Records(target.root).read(version.name) is not None:
+        settle_all(version.name, who=who)
+    now = registry().get(version.name, version.version)
+    if now.stage is Stage.ARCHIVED:
+        raise TransitionError(
+            f"{now.reference} is in {now.stage.value}",
+            expected="a version in Staging: the books could not call an archived one live",
+            remedy=f"`modelway rollout status {now.name}` shows how the last rollout ended; roll out another",
+        )
+    return now
 
 
 def full_capacity(target: object, options: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from serving.rollout.local import LocalTarget
 from serving.rollout.switching import Switched, switch, weights_of
 from serving.rollout.target import Revision, RevisionId
 from stacks.active import local_gateway, registry, serves_on_a_cluster, serving_target
-from stacks.guards import alone, refuse_others, require_idle
+from stacks.guards import alone, refuse_others, require_booked, require_idle
 from stacks.standby import keep_warm, revision_in, standby, superfluous
 
 if TYPE_CHECKING:
@@ -57,9 +57,11 @@ def foresee(name: str) -> BackPlan:
     revision = revision_in(models, books.back)
     require_idle(target, name)
     routing = target.routing() if target.running else None
+    holders = weights_of(routing) or (target.meant() if isinstance(target, LocalTarget) else ())
+    require_booked(target, models, name, holders)
     if not isinstance(target, LocalTarget):
         return _foreseen_on_a_cluster(target, models, books, revision)
-    refuse_others(name, weights_of(routing) or target.meant())
+    refuse_others(name, holders)
     kept = standby(models, name, after=1)
     status = target.status()
     found = status.revisions.get(revision.id) if status else None

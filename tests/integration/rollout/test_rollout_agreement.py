@@ -303,3 +303,57 @@ def test_a_rollout_that_is_long_over_moves_no_traffic_when_it_is_resumed(world: 
 
     assert found.target.weights == {"paint-v1": 100}
     assert found.registry.shelf.production == 1
+
+
+def _finished_but_not_booked(found: World, phase: Phase) -> None:
+    """Killed after the record's last word, before the registry heard of it."""
+
+    def killed(*_: Any, **__: Any) -> ModelVersion:
+        raise KilledError
+
+    books: Any = found.registry
+    books.promote = books.retire = killed
+    with pytest.raises(KilledError):
+        found.start()
+    del books.promote, books.retire
+    assert Records(found.target.root).require("paint").state.phase is phase
+    assert found.registry.shelf.stages[2] is Stage.STAGING
+
+
+def test_what_a_killed_rollout_found_wanting_is_not_rolled_out_by_the_next_start(
+    world: Callable[..., World],
+) -> None:
+    found = world("canary", bad=0.3)
+    _finished_but_not_booked(found, Phase.ROLLED_BACK)
+    found.target.bad = {}
+
+    with pytest.raises(TransitionError, match="Archived"):
+        found.start()
+
+    assert found.registry.shelf.stages[2] is Stage.ARCHIVED
+    found.agree()
+
+
+def test_a_start_that_only_has_to_enter_a_promotion_succeeds(world: Callable[..., World]) -> None:
+    found = world("canary")
+    _finished_but_not_booked(found, Phase.PROMOTED)
+
+    found.start()
+
+    assert found.registry.shelf.production == 2
+    found.agree()
+
+
+def test_going_back_waits_for_a_promotion_that_is_not_in_the_books(world: Callable[..., World]) -> None:
+    found = world("canary")
+    found.registry.shelf = replay([*HISTORY, (Move.PROMOTED, 3), (Move.PROMOTED, 1)])
+    _finished_but_not_booked(found, Phase.PROMOTED)
+
+    with pytest.raises(TransitionError, match="not in the books"):
+        found.back()
+    assert found.target.weights == {"paint-v2": 100}
+
+    found.resume()
+    found.back()
+    assert found.target.weights == {"paint-v1": 100}
+    found.agree(of_rollout=False)
