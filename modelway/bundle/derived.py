@@ -28,6 +28,8 @@ class Derived(Frozen):
     """Names of two numeric features, in the order of the formula. No derived one."""
     description: str = ""
     unit: str = ""
+    strong_because: str = ""
+    """Why it may tell the label as well as it does; asked for by the leak probe."""
 
     @property
     def formula(self) -> str:
@@ -49,6 +51,7 @@ def require_sound(derived: Sequence[Derived], kinds: Mapping[str, str]) -> None:
     names = [each.name for each in derived]
     wrong = [f"{name!r} is defined twice" for name in sorted({n for n in names if names.count(n) > 1})]
     wrong += [f"{name!r} is a feature already" for name in names if name in kinds]
+    wrong += ["one has no name" for name in names if not name.strip()]
     wrong += [
         f"{each.name!r} is computed from {operand!r}, {_why_not(operand, names, kinds)}"
         for each in derived

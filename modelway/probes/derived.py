@@ -4,10 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
+from modelway.bundle.derived import Derived
 from modelway.contract import Outcome, Reason
 from modelway.data.leaks import ColumnPower, column_powers, suspicious
 from modelway.features.definitions import FeatureSet
 from modelway.features.derived import derived_frame
+
+_TRUTH = "\0truth"
+"""No feature's name: whatever the features are called, the label is compared with them and not lost."""
 
 
 def derived_reasons(
@@ -22,7 +26,8 @@ def derived_reasons(
         features: The use case's; without derived features there is nothing to say.
         rows: Labelled rows with every feature.
         powers: Of the features themselves, the strongest first.
-        explained: Why a feature may be strong, by name; what is made of it may be so too.
+        explained: Why a feature may be strong, by name. What is made of explained features alone may be so
+            too; one that is made with another says why itself, by `Derived.strong_because`.
 
     Yields:
         FAIL for each that is too good to be known in advance, else one PASS for all. INCONCLUSIVE where
@@ -30,20 +35,28 @@ def derived_reasons(
     """
     if not features.derived:
         return
-    made = derived_frame(rows, features).with_columns(rows["label"])
-    found = column_powers(made, made.columns[:-1], "label")
+    made = derived_frame(rows, features)
+    found = column_powers(made.with_columns(rows["label"].alias(_TRUTH)), made.columns, _TRUTH)
     if not found or not powers:
         yield _reason(Outcome.INCONCLUSIVE, "too few rows of either class to look for leaks", rows.height)
         return
-    why = {each.name: [w for name in each.of if (w := explained.get(name))] for each in features.derived}
+    why = {each.name: _why(each, explained) for each in features.derived}
     strong = [p for p in found if p in _too_strong(p, powers[0]) and not why[p.column]]
     formulas = {each.name: each.formula for each in features.derived}
     for power in strong:
         text = f"{power.column} ({formulas[power.column]}) alone reaches ROC-AUC {power.roc_auc:.3f}"
-        yield _reason(Outcome.FAIL, f"{text}: are both known at the decision?", power.rows)
+        ask = "are both known at the decision? If so, say why it may be strong: Derived.strong_because"
+        yield _reason(Outcome.FAIL, f"{text}: {ask}", power.rows)
     if not strong:
-        best = f"the strongest, {found[0].column}, reaches ROC-AUC {found[0].roc_auc:.3f} alone"
+        because = f" ({why[found[0].column]})" if why[found[0].column] else ""
+        best = f"the strongest, {found[0].column}, reaches ROC-AUC {found[0].roc_auc:.3f} alone{because}"
         yield _reason(Outcome.PASS, f"{len(found)} derived features looked at; {best}", found[0].rows)
+
+
+def _why(derived: Derived, explained: Mapping[str, str]) -> str:
+    """Its own explanation, else those of all that it is made of; one that lacks leaves nothing."""
+    known = [explained.get(name, "") for name in dict.fromkeys(derived.of)]
+    return derived.strong_because or ("; ".join(known) if all(known) else "")
 
 
 def _too_strong(derived: ColumnPower, strongest: ColumnPower) -> tuple[ColumnPower, ...]:

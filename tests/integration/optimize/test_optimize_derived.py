@@ -233,6 +233,7 @@ def signature_with(*derived):
         ((Derived(name="d", how="ratio", of=("a", "bb")),), "'d' is computed from 'bb', which is no feature"),
         ((Derived(name="d", how="ratio", of=("a", "state")),), "'state', which is a category"),
         ((Derived(name="a", how="ratio", of=("a", "b")),), "'a' is a feature already"),
+        ((Derived(name=" ", how="ratio", of=("a", "b")),), "one has no name"),
         ((DERIVED[0], DERIVED[0]), "'a_to_b' is defined twice"),
         (
             (DERIVED[0], Derived(name="d", how="sum", of=("a_to_b", "b"))),

@@ -207,9 +207,27 @@ def test_columns_that_tell_the_label_only_together_are_found_by_their_formula() 
 def test_what_is_made_of_an_explained_column_is_explained_and_few_rows_prove_nothing() -> None:
     told = rows(1200).with_columns(a=pl.col("b") + 3 * pl.col("label") - 1)
 
-    assert [outcome for outcome, _ in derived_verdict(told, {"b": "the clerk's own guess"})] == [Outcome.PASS]
+    assert [outcome for outcome, _ in derived_verdict(told, {"b": "the clerk's own guess"})] == [
+        Outcome.FAIL
+    ] * 2
+    ((outcome, message),) = derived_verdict(told, {"a": "the officer's", "b": "the clerk's own guess"})
+    assert outcome is Outcome.PASS
+    assert "the officer's; the clerk's own guess" in message
     assert [outcome for outcome, _ in derived_verdict(told.head(20))] == [Outcome.INCONCLUSIVE]
     assert not list(derived_reasons(FeatureSet(row=(Feature(name="a"),)), told, (), {}))
+
+
+def test_a_derived_feature_says_itself_why_it_is_strong_and_may_be_called_anything() -> None:
+    told = rows(1200).with_columns(a=pl.col("b") + 3 * pl.col("label") - 1)
+    less = Derived(name="label", how="difference", of=("a", "b"))
+
+    def verdict(derived: Derived) -> list[Outcome]:
+        features = FeatureSet(row=(Feature(name="a"), Feature(name="b")), derived=(derived,))
+        powers = column_powers(told, ["a", "b"], "label")
+        return [reason.outcome for reason in derived_reasons(features, told, powers, {})]
+
+    assert verdict(less) == [Outcome.FAIL]
+    assert verdict(less.model_copy(update={"strong_because": "both are the clerk's"})) == [Outcome.PASS]
 
 
 def test_a_derived_feature_is_no_runner_up_that_hides_a_leak() -> None:
