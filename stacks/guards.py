@@ -1,7 +1,7 @@
 """Whose traffic is never moved by mistake: another model's, and that of a rollout that is under way."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from modelway.errors import TransitionError
@@ -90,6 +90,20 @@ def alone(target: "LocalTarget | KServeTarget", name: str) -> Iterator[None]:
         yield
     finally:
         holder.release()
+
+
+@contextmanager
+def alone_behind(target: "LocalTarget", name: str) -> Iterator[None]:
+    """As `alone` and `require_idle`, of `name` and of every model whose traffic the gateway has.
+
+    Raises:
+        TransitionError: A rollout of one of them is under way or unfinished.
+    """
+    with ExitStack() as held:
+        for service in sorted({name, *map(service_of, target.meant())}):
+            held.enter_context(alone(target, service))
+            require_idle(target, service)
+        yield
 
 
 def _under_way(name: str, found: str) -> TransitionError:

@@ -322,6 +322,21 @@ def test_a_first_rollout_takes_no_other_models_traffic(
     assert registry.promoted == []
 
 
+def test_no_model_takes_the_gateway_from_another_ones_rollout(
+    call: Callable[..., Any], target: LocalTarget, runs_as: Any, make_plan: Any
+) -> None:
+    stable, canary = (
+        runs_as("good", number).model_copy(update={"id": f"varnish-v{number}"}) for number in (1, 2)
+    )
+    target.serve(stable)
+    plan = make_plan(stable, canary, service="varnish")
+    Records(target.root).write(Record(plan=plan, state=begin(plan, datetime.now(UTC))))
+
+    with pytest.raises(TransitionError, match=r"varnish: rollout varnish-v2\.1 stands at deploying"):
+        call(serve, "paint@1", "--instead", "--detach")
+    assert target.live() == stable
+
+
 def test_nothing_is_served_over_a_rollout_that_is_under_way(
     call: Callable[..., Any], target: LocalTarget, registry: FakeRegistry, runs_as: Any, make_plan: Any
 ) -> None:
