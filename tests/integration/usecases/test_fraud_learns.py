@@ -137,7 +137,7 @@ def test_derived_features_go_the_whole_way_of_training(made, folder) -> None:
     parity = parity_of(trained, test, limit=use_case.gates.max_parity_error)
     assert parity.passed, parity.summary()
     assert shuffled_reason(Recipient(trained, splits.train.load(), test)).found is not None
-    evaluation = evaluate_on(small, trained, test, None)
+    evaluation = evaluate_on(small, trained, splits, None)
     explained = {each.feature for each in evaluation.explanation.importance}
     assert explained == set(use_case.features.names)  # the graph's own columns are inside
 
