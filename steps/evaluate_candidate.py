@@ -20,8 +20,8 @@ def evaluate_candidate(trained: Trained, splits: Splits) -> Annotated[Evaluation
     known, name = registry(), trained.use_case
     champion = known.champion(name)
     bundle = known.bundle(name, champion.version) if champion else None
-    test, graph = splits.test, trained.onnx.sha256
-    openings = open_test(known.audit, test.sha256, graph, model=name, who="flow:training")
-    evaluation = evaluate_on(load_use_case(name), trained, test.load(), bundle, openings)
+    test, graph = splits.test.sha256, trained.onnx.sha256
+    openings = open_test(known.audit, test, graph, model=name, who="flow:training")
+    evaluation = evaluate_on(load_use_case(name), trained, splits, bundle, openings)
     tracker().log(trained.run_id, metrics=mlflow_metrics(evaluation))
     return evaluation

@@ -165,8 +165,8 @@ def _attack(found: Attack) -> str:
 
 def _strangers(found: Unfamiliarity) -> str:
     lead = (
-        f"A distance from {found.references:,} training rows, the newest that are older than the calibration "
-        f"rows; {found.median:.1f} for the median test row. {found.beyond_limit:.1%} of the test rows lie "
+        f"A distance from the newest {found.references:,} rows that taught the model; "
+        f"{found.median:.1f} for the median test row. {found.beyond_limit:.1%} of the test rows lie "
         f"beyond {found.limit:.1f}; of these training rows 1 % do."
     )
     rows = [(escape(each.what), f"{each.rows:,}", each.roc_auc.text()) for each in found.shifts]

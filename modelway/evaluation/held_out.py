@@ -21,20 +21,21 @@ from modelway.optimize.scoring import Graph
 from modelway.stats.bootstrap import Sampling
 from modelway.training.artifacts import Trained
 from modelway.training.encoding import Floats, encode
+from modelway.training.splits import Splits
 
 if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
 RESAMPLES = 300
 REFERENCE_ROWS = 5_000
-"""Newest training rows that the closer look compares with."""
+"""Newest rows that taught the model, which the closer look compares with."""
 _NEWEST_SHARE = 0.25
 
 
 def evaluate_on(
     use_case: "UseCase",
     trained: Trained,
-    test: pl.DataFrame,
+    splits: Splits,
     champion: Bundle | None,
     openings: int | None = None,
 ) -> Evaluation:
@@ -43,14 +44,16 @@ def evaluate_on(
     Args:
         use_case: Costs, slices, gates' slice size.
         trained: The candidate.
-        test: Rows newer than any the candidate has seen, with `label`, the key and every feature.
+        splits: The rows it was made from, and the test rows: newer than any it has seen, with `label`, the
+            key and every feature.
         champion: The model in production, None when there is none.
         openings: How many models were measured on these rows, this one too; None where nobody counts.
 
     Raises:
         ContractError: A feature's column is missing, also when only the champion needs it.
     """
-    subject = subject_of(use_case, trained, test)
+    test = splits.test.load()
+    subject = subject_of(use_case, trained, splits)
     measured = evaluate(
         y=subject.rows.y,
         scores=subject.rows.scores,
@@ -77,13 +80,13 @@ def evaluate_on(
     )
 
 
-def subject_of(use_case: "UseCase", trained: Trained, test: pl.DataFrame) -> Subject:
-    """The graph with the test rows and training rows, the newest before the calibration rows.
+def subject_of(use_case: "UseCase", trained: Trained, splits: Splits) -> Subject:
+    """The graph with the test rows and the newest rows it has learnt from: calibration rows, then train rows.
 
     Raises:
         ContractError: A column is missing.
     """
-    key, signature = use_case.contract.key, trained.signature
+    key, signature, test = use_case.contract.key, trained.signature, splits.test.load()
     if key not in test.columns:
         raise ContractError(f"the test rows have no column {key}", expected="the key of every row")
     X, answer = encode(test, signature), Graph(trained.onnx.read()).probabilities
@@ -95,10 +98,15 @@ def subject_of(use_case: "UseCase", trained: Trained, test: pl.DataFrame) -> Sub
         rows=ScoredRows.of(test["label"].to_numpy(), answer(X), signature.threshold),
         keys=tuple(test[key].cast(pl.String).to_list()),
         newest=(times > times.quantile(1 - _NEWEST_SHARE)).to_numpy(),
-        reference=encode(trained.train.load().tail(REFERENCE_ROWS), signature),
+        reference=encode(_newest_learnt(splits), signature),
         costs=use_case.costs,
         sampling=Sampling(seed=trained.seed, resamples=RESAMPLES),
     )
+
+
+def _newest_learnt(splits: Splits) -> pl.DataFrame:
+    """Both parts are sorted by time, and every calibration row is newer than every train row."""
+    return pl.concat([splits.train.load(), splits.calibration.load()]).tail(REFERENCE_ROWS)
 
 
 def search_of(trained: Trained) -> Search:

@@ -30,6 +30,7 @@ class Subject:
     newest: npt.NDArray[np.bool_]
     """Which test rows are the newest quarter."""
     reference: Floats
+    """Newest rows that taught the model, the calibration rows among them."""
     costs: CostMatrix
     sampling: Sampling
 

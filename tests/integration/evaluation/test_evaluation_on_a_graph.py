@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from modelway.data.frames import write_frame
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
 from modelway.errors import ContractError
@@ -14,6 +15,7 @@ from modelway.evaluation.held_out import evaluate_on, subject_of
 from modelway.evaluation.record import Evaluation
 from modelway.evaluation.search_section import search_section
 from modelway.features.training_set import build_training_set
+from modelway.training.encoding import encode
 from modelway.training.splits import split_by_time
 from modelway.training.tune import Request, tune
 from modelway.usecase import load_use_case
@@ -36,7 +38,7 @@ class SilentTracker:
 
 @pytest.fixture(scope="module", params=["hgb", "mlp"])
 def iris(request, tmp_path_factory):
-    """Use case, trained model, test rows."""
+    """Use case, trained model, the rows it was made from and is tested on."""
     folder = tmp_path_factory.mktemp("iris")
     use_case = load_use_case("iris")
     snapshots = FolderSnapshotStore(str(folder / "snapshots"))
@@ -49,7 +51,7 @@ def iris(request, tmp_path_factory):
 
     asked = Request(snapshot_id=snapshot.id, as_of=AS_OF, seed=3, trials=1)
     trained = tune(OneKind(), splits, asked, tracker=SilentTracker(), folder=str(folder / "models"))
-    return use_case, trained, splits.test.load()
+    return use_case, trained, splits
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +91,30 @@ def test_contributions_on_the_graph_add_up(iris):
 
 
 def test_hard_rows_are_named_by_their_key(iris, evaluation):
-    use_case, _, test = iris
+    use_case, _, splits = iris
 
-    assert {row.key for row in evaluation.errors.hard_rows} <= set(test[use_case.contract.key].to_list())
+    assert {row.key for row in evaluation.errors.hard_rows} <= set(
+        splits.test.load()[use_case.contract.key].to_list()
+    )
 
 
 def test_the_same_rows_and_graph_give_the_same_evaluation(iris, evaluation):
     assert evaluate_on(*iris, None, 2) == evaluation
 
 
-def test_rows_without_a_key_are_refused(iris):
-    use_case, trained, test = iris
+def test_rows_are_compared_with_the_newest_that_taught(iris):
+    """All of them, for the irises are few: train rows, then calibration rows, which taught as well."""
+    _, trained, splits = iris
+
+    reference = subject_of(*iris).reference
+
+    taught = (splits.train.load(), splits.calibration.load())
+    np.testing.assert_array_equal(reference, np.vstack([encode(part, trained.signature) for part in taught]))
+
+
+def test_rows_without_a_key_are_refused(iris, tmp_path):
+    use_case, trained, splits = iris
+    nameless = write_frame(splits.test.load().drop(use_case.contract.key), str(tmp_path))
 
     with pytest.raises(ContractError, match="no column"):
-        evaluate_on(use_case, trained, test.drop(use_case.contract.key), None)
+        evaluate_on(use_case, trained, splits.model_copy(update={"test": nameless}), None)

@@ -40,7 +40,7 @@ def iris(tmp_path_factory):
     request = Request(snapshot_id=snapshot.id, as_of=AS_OF, seed=3, trials=1)
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
     trained = tune(use_case, splits, request, tracker=tracker, folder=str(folder / "models"))
-    evaluation = evaluate_on(use_case, trained, splits.test.load(), None)
+    evaluation = evaluate_on(use_case, trained, splits, None)
     stores = Stores(folder / "bundles", load_or_create_key(folder / "keys"))
     verdict = Verdict(outcome=Outcome.PASS)
     bundle = pack(use_case, trained, evaluation, verdict, training_set, history, stores)
