@@ -12,6 +12,8 @@ from modelway.features.join import TIME, as_of_join
 from modelway.features.values import view_rows
 
 WORST_SHOWN = 5
+MIN_COMPARED_SHARE = 0.5
+"""Part of the sampled entities whose value of then must still be there for the others to be believed."""
 SAMPLE_SEED = 7
 """Which entities are sampled depends on the data alone, so that a verdict can be had again."""
 
@@ -33,6 +35,7 @@ def skew_of(
     """Compare one view's online answers with the as-of join, for up to `sample` entities.
 
     The store keeps one value an entity: where it is newer than `as_of`, nobody can say what it held then.
+    Where that is so for more than half of the sample, no difference among the others is no PASS.
     """
     until = online.materialised_until
     if until is None:
@@ -69,12 +72,14 @@ def _compared(view: FeatureView, offline: pl.DataFrame, online: pl.DataFrame, le
     pairs = offline.join(online, on=view.entity, how="left", suffix="_online", maintain_order="left")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_online")) for name in names)
     wrong = pairs.filter(differs)
-    outcome = Outcome.FAIL if wrong.height else Outcome.PASS
+    few = pairs.height < MIN_COMPARED_SHARE * (pairs.height + left_out)
+    told = f"{view.name}: {wrong.height} of {pairs.height} entities differ online from offline"
+    told += f"; {left_out} with newer values left out" if left_out else ""
+    told += f": at least {MIN_COMPARED_SHARE:.0%} of {pairs.height + left_out} are needed" if few else ""
     reason = Reason(
         metric=f"{view.name}.skew",
-        outcome=outcome,
-        message=f"{view.name}: {wrong.height} of {pairs.height} entities differ online from offline"
-        f"{f'; {left_out} with newer values left out' if left_out else ''}",
+        outcome=Outcome.FAIL if wrong.height else Outcome.INCONCLUSIVE if few else Outcome.PASS,
+        message=told,
         found=wrong.height,
         limit=0,
         unit="entities",

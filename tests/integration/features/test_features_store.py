@@ -283,6 +283,20 @@ def test_a_value_that_a_stream_has_overtaken_is_no_skew_of_an_earlier_day(filled
     assert "from after 2005-02-10 alone" in verdict.summary()
 
 
+@pytest.mark.parametrize(("rate", "outcome"), [(1.5, Outcome.INCONCLUSIVE), (1.75, Outcome.FAIL)])
+def test_skew_of_the_few_that_no_stream_has_overtaken_is_no_pass(filled, rate, outcome):
+    """Two states of three went on; that the third is right says little, that it is wrong says all."""
+    push(filled, "TX", FEB, rate, known_at=FEB + LAG)
+    for state in ("FL", "NY"):
+        push(filled, state, FEB + timedelta(days=20), 9.5)
+    history = pl.concat([table(ROWS), table([("TX", FEB, FEB + LAG, 1.5, "busy")])])
+
+    verdict = filled.skew(USE_CASE, history, as_of=FEB + timedelta(days=9))
+
+    assert (verdict.outcome, verdict.reasons[0].samples) == (outcome, 1)
+    assert "2 with newer values left out: at least 50% of 3 are needed" in verdict.reasons[0].message
+
+
 def test_skew_fails_when_the_store_has_fallen_behind(filled):
     verdict = filled.skew(USE_CASE, table(ROWS), as_of=MAR + timedelta(days=9))
 
