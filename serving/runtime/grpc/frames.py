@@ -73,11 +73,10 @@ def unpadded(flags: int, payload: bytes) -> bytes:
     Raises:
         ConnectionFault: It is shorter than it says.
     """
-    begin = end = 0
-    if flags & PADDED:
-        begin, end = 1, payload[0] if payload else 1
-    if flags & WITH_PRIORITY:
-        begin += 5
+    begin = (1 if flags & PADDED else 0) + (5 if flags & WITH_PRIORITY else 0)
+    if begin > len(payload):
+        raise ConnectionFault(FRAME_SIZE_ERROR, "a frame is shorter than its flags say")
+    end = payload[0] if flags & PADDED else 0
     if begin + end > len(payload):
         raise ConnectionFault(PROTOCOL_ERROR, "a frame is shorter than its padding")
     return payload[begin : len(payload) - end]

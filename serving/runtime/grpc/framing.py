@@ -109,15 +109,15 @@ class Framing(ABC):
             if stop > end:
                 break
             if self._block is not None or not self.settled:
-                self._check_order(kind)
+                self._check_order(kind, flags)
             kinds.get(kind, self._unknown)(flags, number & _NUMBER, data[begin:stop])
             at = stop
         return data[at:] if at < end else b""
 
-    def _check_order(self, kind: int) -> None:
+    def _check_order(self, kind: int, flags: int) -> None:
         if self._block is not None and kind != frames.CONTINUATION:
             raise ConnectionFault(PROTOCOL_ERROR, "header fields were interrupted")
-        if not self.settled and kind != frames.SETTINGS:
+        if not self.settled and (kind != frames.SETTINGS or flags & ACK):
             raise ConnectionFault(PROTOCOL_ERROR, "settings must come first")
 
     def _fail(self, code: int, text: str) -> None:

@@ -48,7 +48,7 @@ class RequestHead:
         """False: the stream is in error (RFC 9113, 8.1.1)."""
         self.path = found.get(b":path", b"")
         self.encoding = found.get(b"grpc-encoding", b"identity")
-        self.length = _number(found.get(b"content-length"))
+        self.length = _length(fields, found)
         timeout = found.get(b"grpc-timeout")
         self.timeout_ns = None if timeout is None else _timeout_ns(timeout)
         """From the head; None for ever."""
@@ -56,6 +56,13 @@ class RequestHead:
         """The block of fields that is the whole answer; None: the call is welcome."""
         self.verb: object | None = None
         """What the path stands for; for whoever knows the paths."""
+
+    @property
+    def trails(self) -> bool:
+        """Whether these may stand behind a body, where nothing is told of the request (RFC 9113, 8.1)."""
+        return all(
+            _is_name(name) and name[0] != _COLON and not _NO_VALUE(value) for name, value in self._fields
+        )
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -109,9 +116,13 @@ def _timeout_ns(text: bytes) -> int | None:
     return None if unit_ns is None else int(text[:-1]) * unit_ns
 
 
-def _number(text: bytes | None) -> int | None:
+def _length(fields: Fields, found: Mapping[bytes, bytes]) -> int | None:
+    """Of the body, as it was announced; -1, which no body has, where that is no number or there are two."""
+    text = found.get(b"content-length")
     if text is None:
         return None
+    if any(name == b"content-length" and value != text for name, value in fields):
+        return -1
     return int(text) if text.isdigit() and len(text) < 16 else -1  # noqa: PLR2004 - no body is a petabyte
 
 

@@ -5,13 +5,14 @@ for small messages on warm connections: a request is two frames in, three frames
 events in between. Priorities are ignored and nothing is pushed.
 """
 
+from collections import deque
 from time import monotonic, perf_counter_ns
 
 from serving.runtime.grpc import frames
 from serving.runtime.grpc.fields import FieldReader
 from serving.runtime.grpc.frames import END_STREAM, PROTOCOL_ERROR, ConnectionFault
-from serving.runtime.grpc.framing import MAX_BLOCK_BYTES, Framing, Link
-from serving.runtime.grpc.heads import RequestHead
+from serving.runtime.grpc.framing import Framing, Link
+from serving.runtime.grpc.heads import MAX_LIST_BYTES, RequestHead
 from serving.runtime.grpc.inflow import Inflow
 from serving.runtime.grpc.outflow import Outflow
 from serving.runtime.grpc.patience import FAULT_COST
@@ -26,8 +27,9 @@ _HELD_BODIES = 4
 """Largest bodies that may be under way to us on one connection."""
 _GOODBYE = b"goodbye?"
 """A ping behind the first GOAWAY: what the client sent before it knew comes before the answer to it."""
-_SLOW_S = 30
-"""Looks, about one a second, at a body that stands still."""
+_SLOW_S, _STUCK_S = 30, 60
+"""Looks, about one a second, at a body that stands still, and at an answer of which nothing is taken."""
+_SKIPPED_RANGES = 256
 _GREETING_S, _LEAVING_S, _QUIET_S, _ANSWER_S = 10.0, 2.0, 600.0, 20.0
 
 
@@ -40,7 +42,7 @@ class Http2(Framing):
             frames.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
             frames.INITIAL_WINDOW_SIZE: Inflow.STREAM,
             frames.MAX_FRAME_SIZE: self.largest_frame,
-            frames.MAX_HEADER_LIST_SIZE: MAX_BLOCK_BYTES,
+            frames.MAX_HEADER_LIST_SIZE: MAX_LIST_BYTES,
         }
         super().__init__(link, Outflow(link.send, self._done))
         self.peer, self._taker = link.peer, taker
@@ -48,6 +50,8 @@ class Http2(Framing):
         self._hello = frames.settings(ours) + self._in.opening()
         self._fields: FieldReader[RequestHead] = FieldReader(taker.head)
         self._streams: dict[int, Stream] = {}
+        self._skipped: deque[tuple[int, int]] = deque(maxlen=_SKIPPED_RANGES)
+        """Streams between which the client left numbers out: those cannot be begun any more."""
         self._held = 0
         self._most_bytes = taker.max_body_bytes + _PREFIX_BYTES
         self._leaving = self._pinged = False
@@ -127,10 +131,11 @@ class Http2(Framing):
         """Tell who watches, and leave streams whose client has stopped half way."""
         for watcher in self._watchers():
             watcher.look()
-        for stream in [one for one in list(self._streams.values()) if not one.ended]:
+        for stream in [one for one in list(self._streams.values()) if one.waiting or not one.ended]:
             stream.still_s += 1
-            if stream.still_s > _SLOW_S:
+            if stream.still_s > (_STUCK_S if stream.ended else _SLOW_S):
                 self._give_up(stream)
+                self.left.append(stream.number)
                 self.out.send(frames.reset(stream.number, frames.CANCEL))
 
     def _watchers(self) -> list[Watcher]:
@@ -155,8 +160,10 @@ class Http2(Framing):
     def _head(self, number: int, flags: int, block: bytes) -> None:
         head = self._fields.read(block)
         if number <= self.last:
-            self._trailers(number, flags)
+            self._trailers(number, flags, head)
             return
+        if number - self.last > 2:  # noqa: PLR2004 - every other number is the server's
+            self._skipped.append((self.last, number))
         self.last = number
         if self._leaving or len(self._streams) >= MAX_STREAMS:
             self._refuse(number, frames.REFUSED_STREAM)
@@ -172,15 +179,25 @@ class Http2(Framing):
             stream.ended = bool(flags & END_STREAM)
             self.only(stream, head.refusal)
 
-    def _trailers(self, number: int, flags: int) -> None:
+    def _trailers(self, number: int, flags: int, head: RequestHead) -> None:
         """Fields behind a body, which mean nothing here."""
         stream = self._streams.get(number)
-        if stream is not None and not stream.ended:
-            if flags & END_STREAM:
-                self._whole(stream, b"".join(stream.body))
-            else:
-                self._fault(stream, PROTOCOL_ERROR)
-        elif number not in self.left:
+        if stream is None or stream.closed:
+            self._stray_fields(number)
+        elif stream.ended:
+            self._fault(stream, frames.STREAM_CLOSED)
+        elif flags & END_STREAM and head.trails:
+            self._whole(stream, b"".join(stream.body))
+        else:
+            self._fault(stream, PROTOCOL_ERROR)
+
+    def _stray_fields(self, number: int) -> None:
+        """Fields on a stream that is over, or was never begun."""
+        if number in self.left:
+            self.patience.spend(FAULT_COST)
+        elif any(low < number < high for low, high in self._skipped):
+            raise ConnectionFault(PROTOCOL_ERROR, f"stream {number} was left out and cannot be begun")
+        else:
             raise ConnectionFault(frames.STREAM_CLOSED, f"fields on stream {number}, which is closed")
 
     def _data(self, flags: int, number: int, payload: bytes) -> None:
@@ -188,7 +205,7 @@ class Http2(Framing):
         self._in.came(size)
         stream = self._streams.get(number)
         if stream is None or stream.ended:
-            self._stray(number, stream)
+            self._stray(number, stream, size)
             return
         if flags & frames.PADDED:
             payload = frames.unpadded(frames.PADDED, payload)
@@ -218,17 +235,19 @@ class Http2(Framing):
         if stream.head.length is not None and stream.head.length != stream.size:
             self._fault(stream, PROTOCOL_ERROR)
             return
-        stream.ended, stream.body = True, []
+        stream.ended, stream.body, stream.still_s = True, [], 0
         self._held -= stream.size
         self._taker.take(stream, body)
 
-    def _stray(self, number: int, stream: Stream | None) -> None:
+    def _stray(self, number: int, stream: Stream | None, size: int) -> None:
         """Data where there is none to come."""
         self.check_begun(number)
         if stream is not None and not stream.closed:
             self._fault(stream, frames.STREAM_CLOSED)
         elif number not in self.left:
             self._refuse(number, frames.STREAM_CLOSED)
+        elif size < _SMALL_BYTES:
+            self.patience.spend()
 
     def _refuse(self, number: int, code: int) -> None:
         self.left.append(number)
@@ -246,7 +265,6 @@ class Http2(Framing):
         if not stream.ended:
             self._held -= stream.size
             self._streams.pop(stream.number, None)
-            self.left.append(stream.number)
         elif answered:
             self._streams.pop(stream.number, None)
 
@@ -257,19 +275,21 @@ class Http2(Framing):
             self._give_up(stream)
 
     def _window(self, number: int, size: int) -> None:
-        if size < _SMALL_STEP:
+        stream = self._streams.get(number)
+        over = number > 0 and (stream is None or stream.closed)
+        if over or size < _SMALL_STEP:
             self.patience.spend()
         if number == 0:
             self.out.allow(size)
-            return
-        stream = self._streams.get(number)
-        if stream is not None and not stream.closed and not self.out.allow_stream(stream, size):
+        elif stream is not None and not over and not self.out.allow_stream(stream, size):
             self._fault(stream, frames.FLOW_CONTROL_ERROR)
 
     def _stream_fault(self, number: int, code: int) -> None:
         stream = self._streams.get(number)
         if stream is not None and not stream.closed:
             self._fault(stream, code)
+        else:
+            self.patience.spend()
 
     def _first_window(self, size: int) -> None:
         self.out.set_window(size, list(self._streams.values()))

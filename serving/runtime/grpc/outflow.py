@@ -174,6 +174,7 @@ class Outflow:
             self._window -= size
             stream.window -= size
             piece.at += size
+            stream.still_s = 0
         stream.waiting -= 1
         if piece.after:
             self._send(_ending(stream, self._after_table(piece.after)))

@@ -35,7 +35,7 @@ class Stream:
         self.size = self.inflow = 0
         """Of the body so far; bytes that the client has not been allowed again."""
         self.still_s = 0
-        """For how many looks its body has not grown."""
+        """For how many looks its body has not grown, or nothing of its answer could go out."""
         self.waiting = 0
         """Pieces of the answer that wait for a window."""
         self.ended = False

@@ -1,0 +1,42 @@
+"""The cases of RFC 9113 and RFC 7541 against the protocol, without a socket."""
+
+import http2_cases as rfc
+import pytest
+from http2_cases import CASES, Case, demanded, frames_of, outcome
+from http2_talking import connected
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_the_standards_demand_is_done(case: Case) -> None:
+    server, link, _ = connected()
+    server.received(case.sent)
+
+    assert outcome(case, link.out) == demanded(case)
+    assert link.closed == (case.ends is not None)
+
+
+def test_the_limits_of_the_cases_are_those_that_are_announced() -> None:
+    server, link, _ = connected()
+    server.received(rfc.GREETING)
+    kind, _, _, payload = frames_of(link.out)[0]
+    said = {
+        int.from_bytes(payload[at : at + 2]): int.from_bytes(payload[at + 2 : at + 6])
+        for at in range(0, 24, 6)
+    }
+
+    assert kind == rfc.SETTINGS
+    assert said[rfc.MAX_FRAME_SIZE] == rfc.MAX_FRAME_BYTES
+    assert said[rfc.MAX_CONCURRENT_STREAMS] == rfc.MOST_STREAMS
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_an_answer_that_its_client_does_not_take_is_given_up(taken: int) -> None:
+    server, link, _ = connected()
+    server.received(rfc.GREETING + rfc.HELD + rfc.call())
+    for _ in range(60):
+        server.overdue(100.0)
+    server.received(rfc.window(1, taken) if taken else b"")
+    server.overdue(100.0)
+
+    resets = {stream for kind, _, stream, _ in frames_of(link.out) if kind == rfc.RST_STREAM}
+    assert resets == (set() if taken else {1})
