@@ -48,7 +48,10 @@ def _explanation(found: Explanation) -> str:
         f"{found.base:.2%}, and each input moves an answer away from it."
     )
     if found.stability is not None:
-        lead += f" Other test rows would rank the inputs alike: mean rank correlation {found.stability:.2f}."
+        lead += (
+            f" Two halves of the rows agree on the inputs' order by a mean rank correlation of "
+            f"{found.stability:.2f}: 1 is one order, 0 is chance."
+        )
     head, numbers = ("input", "moves by, points", "place, 95 %"), frozenset({1, 2})
     first, rest = table(head, rows[:_SHOWN], numbers=numbers), table(head, rows[_SHOWN:], numbers=numbers)
     shown = figure_row(closer_figures.importance_figure(found), first)

@@ -121,7 +121,7 @@ class Explanation(Frozen):
     importance: tuple[Importance, ...]
     """Most important first."""
     stability: float | None
-    """Mean rank correlation of the importances between a resample of the rows and all of them."""
+    """Mean rank correlation of the importances between two halves of the rows; None where nothing moves."""
 
 
 class ErrorGroup(Frozen):

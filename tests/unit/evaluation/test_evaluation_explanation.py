@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modelway.bundle.signature import Input
 from modelway.evaluation.error_groups import error_groups
 from modelway.evaluation.errors_report import error_report
 from modelway.evaluation.explanation import contributions_of, explanation
@@ -145,3 +146,29 @@ def test_a_value_that_training_never_saw_is_further_than_a_common_one(subject):
 
 def test_few_training_rows_fit_no_score(subject):
     assert unfamiliarity(replace(subject, reference=subject.reference[:20])) is None
+
+
+def six_numbers(subject, answer):
+    """The same question about six inputs that are drawn alike."""
+    X = np.random.default_rng(1).normal(size=(600, 6)).astype(np.float32)
+    inputs = tuple(Input(name=f"x{i}", kind="numeric") for i in range(6))
+    return replace(subject, answer=answer, inputs=inputs, X=X, reference=X[-200:])
+
+
+def test_stability_is_high_for_a_steady_model_and_falls_for_an_erratic_one(subject):
+    """Steady: weights 6 to 1. Erratic: no input leads, so that the rows at hand say which does."""
+    steady = six_numbers(subject, lambda X: 1 / (1 + np.exp(-X @ np.arange(6, 0, -1) / 6)))
+    level = six_numbers(subject, lambda X: 1 / (1 + np.exp(-X.sum(axis=1))))
+    rare = six_numbers(subject, lambda X: 0.2 + 0.1 * (X > 2.3).sum(axis=1))
+
+    assert explanation(steady).stability > 0.97
+    assert explanation(level).stability < 0.2
+    assert explanation(rare).stability < 0.6
+
+
+def test_a_sample_in_which_nothing_moves_the_answers_speaks_against_a_ranking(subject_with):
+    """One row in some two hundred moves: many samples hold none, and rank nothing."""
+    rare = subject_with(1200, answer=lambda X: np.where(X[:, 0] > 2.6, 0.8, 0.2))
+
+    assert explanation(rare).stability < 0.95
+    assert explanation(subject_with(1200, answer=lambda X: np.full(len(X), 0.2))).stability is None
