@@ -1,9 +1,13 @@
-"""Messages as gRPC packs them: a byte that says whether it is compressed, four of length, the message."""
+"""Messages as gRPC packs them: a byte that says whether it is compressed, four of length, the message.
+
+gRPC asks for INTERNAL where a message is compressed by nothing or badly. That is what a gateway counts against a
+server, so that one client could have it ejected; it is INVALID_ARGUMENT here, as all that only the client can mend.
+"""
 
 import zlib
 from collections.abc import Mapping
 
-from serving.runtime.grpc.calls import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED
+from serving.runtime.grpc.calls import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 
 PREFIX_BYTES = 5
 _WINDOW_BITS: Mapping[bytes, int] = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
@@ -45,23 +49,23 @@ def unpacked(body: bytes, encoding: bytes, max_bytes: int) -> bytes:
     if not body[0]:
         return body[PREFIX_BYTES:]
     if body[0] != 1:
-        raise MessageFault(INTERNAL, f"a message begins with 0 or 1, found {body[0]}")
+        raise MessageFault(INVALID_ARGUMENT, f"a message begins with 0 or 1, found {body[0]}")
     return _inflated(body[PREFIX_BYTES:], encoding, max_bytes)
 
 
 def _inflated(data: bytes, encoding: bytes, max_bytes: int) -> bytes:
     bits = _WINDOW_BITS.get(encoding)
     if encoding == b"identity":
-        raise MessageFault(INTERNAL, "a compressed message without grpc-encoding")
+        raise MessageFault(INVALID_ARGUMENT, "a compressed message without grpc-encoding")
     if bits is None:
         raise MessageFault(UNIMPLEMENTED, f"grpc-encoding {encoding.decode('latin-1')!r} is not offered")
     inflate = zlib.decompressobj(bits)
     try:
         message = inflate.decompress(data, max_bytes + 1)
     except zlib.error as error:
-        raise MessageFault(INTERNAL, f"the message cannot be decompressed: {error}") from error
+        raise MessageFault(INVALID_ARGUMENT, f"the message cannot be decompressed: {error}") from error
     if len(message) > max_bytes:
         raise MessageFault(RESOURCE_EXHAUSTED, f"the message is larger than {max_bytes} bytes, decompressed")
     if not inflate.eof:
-        raise MessageFault(INTERNAL, "the compressed message ends early")
+        raise MessageFault(INVALID_ARGUMENT, "the compressed message ends early")
     return message
