@@ -20,18 +20,19 @@ from modelway.bundle.bundle import Bundle, write_bundle
 from modelway.bundle.signature import Input
 from modelway.bundle.signing import load_or_create_key, load_verify_key
 from modelway.contract import Frozen
-from modelway.errors import ConfigError, RolloutError, TransitionError
+from modelway.errors import ConfigError, RolloutError
 from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
-from serving.rollout.runner import Records, run_rollout
+from serving.rollout.runner import run_rollout
 from serving.rollout.state import Phase, RolloutState
 from serving.rollout.strategies import FULL
 from serving.rollout.target import Revision
+from stacks.drilled import FOLDERS, SUFFIX, clear, undo_killed
 from stacks.faults import Fault, break_graph
+from stacks.guards import alone, require_idle
 
 WEIGHTS = (10, FULL)
 _LOOK_EVERY_S = 0.25
-_GONE_S = 60.0
 
 
 class Drill(Frozen):
@@ -71,29 +72,32 @@ def drill(
         ConfigError: The live bundle keeps no reference rows to send.
         RolloutError: The bad revision was promoted. The live one has its traffic back all the same.
     """
+    undo_killed(target)
     live = target.live()
     bundle = Bundle.open(live.bundle, verify_key=load_verify_key(live.verify_key))
-    _require_quiet(target, bundle.signature.model_name)
-    target.root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="drill-", dir=target.root))
+    model = bundle.signature.model_name
+    with alone(target, model, "`modelway rollout drill`"):
+        require_idle(target, model)
+        return _report(fault, live, _practised(target, bundle, live, fault, keys, rate_rps, on_change))
+
+
+def _practised(  # noqa: PLR0913, PLR0917 - the drill's own arguments, and what it found
+    target: LocalTarget,
+    bundle: Bundle,
+    live: Revision,
+    fault: Fault,
+    keys: Path,
+    rate_rps: float,
+    on_change: Callable[[RolloutState], None] | None,
+) -> RolloutState:
+    folder = Path(tempfile.mkdtemp(prefix=FOLDERS, dir=target.root))
     try:
         rows = _rows(bundle, folder / "rows.parquet")
         plan = _plan(bundle, live, _twin(bundle, live, fault, folder, keys))
         with _load(target, bundle, rows, folder / "load", rate_rps):
-            state = _carried_out(target, plan, on_change)
+            return _carried_out(target, plan, on_change)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return _report(fault, live, state)
-
-
-def _require_quiet(target: LocalTarget, service: str) -> None:
-    left = Records(target.root).read(service)
-    if left is not None and not left.state.finished:
-        raise TransitionError(
-            f"rollout {left.plan.id} stands at {left.state.phase.value}",
-            expected="a service that nobody rolls anything out on",
-            remedy=f"`modelway rollout resume {service}` or `abort` first",
-        )
 
 
 def _twin(bundle: Bundle, live: Revision, fault: Fault, folder: Path, keys: Path) -> Revision:
@@ -116,7 +120,7 @@ def _twin(bundle: Bundle, live: Revision, fault: Fault, folder: Path, keys: Path
 def _plan(bundle: Bundle, live: Revision, twin: Revision) -> Plan:
     return Plan(
         id=twin.id,
-        service=f"{bundle.signature.model_name}.drill",
+        service=f"{bundle.signature.model_name}{SUFFIX}",
         stable=live,
         canary=twin,
         slo=bundle.slo,
@@ -132,11 +136,7 @@ def _carried_out(
     try:
         return run_rollout(target, plan, root=target.root, on_change=on_change)
     finally:
-        target.serve(plan.stable, limit_s=_GONE_S)
-        for name in (f"{plan.service}.json", f"{plan.service}.lock"):
-            (target.root / "rollouts" / name).unlink(missing_ok=True)
-        for path in (target.root / "rollouts" / "windows").glob(f"{plan.id}.*"):
-            path.unlink(missing_ok=True)
+        clear(target, plan)
 
 
 @contextmanager

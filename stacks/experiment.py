@@ -8,13 +8,13 @@ from modelway.errors import ConfigError, NotFoundError
 from modelway.registry.model_version import ModelVersion
 from serving.rollout.experiment import Experiment
 from serving.rollout.plan import Plan
-from serving.rollout.runner import run_rollout
+from serving.rollout.runner import carry_out
 from serving.rollout.sights import RewardSource
 from serving.rollout.start import plan_over_live
 from serving.rollout.state import Phase, RolloutState
 from serving.rollout.strategies import Strategy
 from stacks.active import registry, serving_target
-from stacks.guards import require_free
+from stacks.guards import alone, require_free
 from stacks.release import present_rate_rps, revision_for, wake
 from stacks.settling import settle_all
 from stacks.standby import keep_warm
@@ -56,23 +56,24 @@ def compare(  # noqa: PLR0913 - versions, who, a metric with its effect, two lis
     """
     first, *others = _of_one_model(versions)
     target = serving_target(first.name)
-    require_free(target, first.name)
-    control = _control(first)
-    for version in versions:
-        registry().approvals.check(version.name, version.version, who=who)
-    wake(target, control)
-    plan = plan_over_live(
-        target,
-        registry().bundle(first.name, first.version),
-        revision_for(first),
-        strategy=Strategy.A_B,
-        experiment=_experiment(others, effect, source, options),
-    )
-    if on_plan is not None:
-        on_plan(plan, present_rate_rps(target, None))
-    run_rollout(target, plan, root=target.root, on_change=on_change)
-    state = settle_all(first.name, who=who).state
-    keep_warm(registry(), target, first.name)
+    with alone(target, first.name, "an a-b test", drives=True):
+        require_free(target, first.name)
+        control = _control(first)
+        for version in versions:
+            registry().approvals.check(version.name, version.version, who=who)
+        wake(target, control)
+        plan = plan_over_live(
+            target,
+            registry().bundle(first.name, first.version),
+            revision_for(first),
+            strategy=Strategy.A_B,
+            experiment=_experiment(others, effect, source, options),
+        )
+        if on_plan is not None:
+            on_plan(plan, present_rate_rps(target, None))
+        carry_out(target, plan, root=target.root, on_change=on_change)
+        state = settle_all(first.name, who=who).state
+        keep_warm(registry(), target, first.name)
     return Tested(rollout=state, winner=_winner(versions, state))
 
 

@@ -1,18 +1,19 @@
 """Whose traffic is never moved by mistake: another model's, and that of a rollout that is under way."""
 
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modelway.errors import TransitionError
 from modelway.registry.registry import Registry
 from modelway.registry.stages import Stage
-from serving.gateway.files import Holder
 from serving.rollout.local import LocalTarget
-from serving.rollout.runner import Records
+from serving.rollout.runner import Record, Records, unfinished
 from serving.rollout.start import version_of
 from serving.rollout.state import Phase
 from serving.rollout.target import RevisionId, service_of
+from serving.rollout.turns import busy
+from stacks.drilled import SUFFIX
 
 if TYPE_CHECKING:
     from serving.rollout.kserve import KServeTarget
@@ -53,7 +54,58 @@ def require_idle(target: "LocalTarget | KServeTarget", name: str) -> None:
     """
     record = Records(target.root).read(name)
     if record is not None and not record.state.finished:
-        raise _under_way(name, f"rollout {record.plan.id} stands at {record.state.phase.value}")
+        raise unfinished(record)
+
+
+def require_alone(target: "LocalTarget | KServeTarget", name: str) -> None:
+    """Refuse to use a gateway that somebody uses for another model: it has one model's traffic.
+
+    Also where that one's gateway was stopped: its rollout would take the traffic when it is carried on.
+
+    Raises:
+        TransitionError: Another model's rollout is unfinished, or its traffic is moved now.
+    """
+    records = Records(target.root)
+    others = records.services() - {name} if isinstance(target, LocalTarget) else frozenset()
+    for other in sorted(others):
+        if (turn := records.holder(other)) is not None:
+            raise busy(other, turn)
+        if other.endswith(SUFFIX):
+            _require_no_drill(records, other)
+        else:
+            require_idle(target, other)
+
+
+def _require_no_drill(records: Records, service: str) -> None:
+    model = service.removesuffix(SUFFIX)
+    if (record := records.read(service)) is not None:
+        raise TransitionError(
+            f"a drill of {model} was killed, and {record.plan.canary.id} is bad on purpose",
+            expected="no drill under way",
+            remedy=f"`modelway rollout abort {model}` gives its traffic back, or drill once more",
+        )
+
+
+def usurpers(target: "LocalTarget | KServeTarget", name: str) -> tuple[RevisionId, ...]:
+    """Revisions of other models that the gateway gives requests to, or would if it were started."""
+    if not isinstance(target, LocalTarget):
+        return ()
+    return tuple(sorted(each for each in target.deployed() - target.idle() if service_of(each) != name))
+
+
+def require_own(target: "LocalTarget | KServeTarget", record: Record) -> None:
+    """Refuse to carry on a rollout whose gateway another model has taken over since.
+
+    Raises:
+        TransitionError: One has.
+    """
+    name = record.plan.service
+    if not record.state.finished and (others := usurpers(target, name)):
+        raise TransitionError(
+            f"{', '.join(others)} has the traffic of this gateway since, no version of {name}",
+            expected=f"the traffic that rollout {record.plan.id} was moving",
+            remedy=f"`modelway rollout abort {name}` closes it and moves nothing",
+        )
 
 
 def require_booked(
@@ -77,38 +129,20 @@ def require_booked(
 
 
 @contextmanager
-def alone(target: "LocalTarget | KServeTarget", name: str) -> Iterator[None]:
-    """No rollout of the service begins or goes on while inside.
+def alone(
+    target: "LocalTarget | KServeTarget", name: str, what: str, *, drives: bool = False
+) -> Iterator[None]:
+    """Nobody else moves the service's traffic while inside, nor that of the gateway it is behind.
+
+    Args:
+        target: Where the service runs.
+        name: Of the service.
+        what: What for, in the words of whoever has to wait.
+        drives: A rollout is driven inside: it looks for a note to abort.
 
     Raises:
-        TransitionError: Another process moves its traffic.
+        TransitionError: Another process moves it, or another model's rollout is unfinished.
     """
-    holder = Holder(Records(target.root).driver_lock(name))
-    if not holder.take():
-        raise _under_way(name, "another process moves its traffic")
-    try:
+    with Records(target.root).turn(name, what, drives=drives):
+        require_alone(target, name)  # after the turn is taken: of two that begin at once one sees the other
         yield
-    finally:
-        holder.release()
-
-
-@contextmanager
-def alone_behind(target: "LocalTarget", name: str) -> Iterator[None]:
-    """As `alone` and `require_idle`, of `name` and of every model whose traffic the gateway has.
-
-    Raises:
-        TransitionError: A rollout of one of them is under way or unfinished.
-    """
-    with ExitStack() as held:
-        for service in sorted({name, *map(service_of, target.meant())}):
-            held.enter_context(alone(target, service))
-            require_idle(target, service)
-        yield
-
-
-def _under_way(name: str, found: str) -> TransitionError:
-    return TransitionError(
-        f"{name}: {found}",
-        expected="no rollout under way",
-        remedy=f"`modelway rollout abort {name}` gives all traffic back to the stable version first",
-    )

@@ -1,6 +1,7 @@
 """From a registered version to live traffic on the active stack: judged, then written into the registry."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from loadtests.traffic import Traffic, offered
@@ -10,7 +11,7 @@ from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
-from serving.rollout.runner import Records, run_rollout
+from serving.rollout.runner import Records, carry_out
 from serving.rollout.start import plan_over_live
 from serving.rollout.state import RolloutState
 from serving.rollout.strategies import Strategy
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 WEIGHTS = (5, 25, 50, 100)
 
 
+class Manner(StrEnum):
+    """How a version came to its traffic."""
+
+    COMPARED = "compared"
+    """By the rollout that was asked for."""
+    FIRST = "first"
+    """Nothing was in production."""
+    AGAIN = "again"
+    """It was in production already."""
+    SETTLED = "settled"
+    """By a rollout that was won before and was missing in the books."""
+
+
 class Released(Frozen):
     """What came of bringing a version to traffic."""
 
@@ -34,7 +48,8 @@ class Released(Frozen):
     url: str
     """Where the service answers."""
     rollout: RolloutState | None
-    """None for a first release: there was nothing to compare with."""
+    """None where this call compared nothing."""
+    manner: Manner = Manner.COMPARED
 
     @property
     def live(self) -> bool:
@@ -81,24 +96,29 @@ def release(
             is archived: by the end of its own last rollout, if that was not in the books yet.
     """
     target = serving_target(version.name)
-    require_free(target, version.name)
-    version = _settled(target, version, who)
-    champion = registry().champion(version.name)
-    if champion is None or champion.version == version.version:
-        return _serve_at_once(version, who)
-    registry().approvals.check(version.name, version.version, who=who)
-    wake(target, champion)
+    with alone(target, version.name, f"the rollout of {version.reference}", drives=True):
+        require_free(target, version.name)
+        now = _settled(target, version, who)
+        champion = registry().champion(version.name)
+        if champion is None or champion.version == now.version:
+            return _serve_at_once(version, now, who)
+        registry().approvals.check(version.name, version.version, who=who)
+        wake(target, champion)
+        plan = _planned(target, now, plan_options)
+        if on_plan is not None:
+            on_plan(plan, present_rate_rps(target, traffic))
+        out = reports_folder() / "rollouts" / plan.id
+        with offered(traffic, url=target.gateway_url, model=version.name, slo=plan.slo, out=out):
+            state = carry_out(target, plan, root=target.root, on_change=on_change)
+        booked = settle(now, state, who=who)
+        keep_warm(registry(), target, version.name)
+    return Released(version=booked, url=target.gateway_url, rollout=state)
+
+
+def _planned(target: "LocalTarget | KServeTarget", version: ModelVersion, options: dict[str, Any]) -> Plan:
     bundle = registry().bundle(version.name, version.version)
-    options = full_capacity(target, plan_options) | {"keep": loaded(registry(), target, version.name)}
-    plan = plan_over_live(target, bundle, revision_for(version), **options)
-    if on_plan is not None:
-        on_plan(plan, present_rate_rps(target, traffic))
-    out = reports_folder() / "rollouts" / plan.id
-    with offered(traffic, url=target.gateway_url, model=version.name, slo=plan.slo, out=out):
-        state = run_rollout(target, plan, root=target.root, on_change=on_change)
-    version = settle(version, state, who=who)
-    keep_warm(registry(), target, version.name)
-    return Released(version=version, url=target.gateway_url, rollout=state)
+    options = full_capacity(target, options) | {"keep": loaded(registry(), target, version.name)}
+    return plan_over_live(target, bundle, revision_for(version), **options)
 
 
 def _settled(target: "LocalTarget | KServeTarget", version: ModelVersion, who: str) -> ModelVersion:
@@ -141,16 +161,23 @@ def wake(target: "LocalTarget | KServeTarget", champion: ModelVersion) -> None:
         target.serve(revision_for(champion))
 
 
-def _serve_at_once(version: ModelVersion, who: str) -> Released:
-    """The first release, or the champion again, e.g. after a restart of the machine."""
+def _serve_at_once(asked: ModelVersion, version: ModelVersion, who: str) -> Released:
+    """The first release, or the champion again, e.g. after a restart of the machine.
+
+    Args:
+        asked: As it stood when it was asked for.
+        version: As it stands now.
+        who: Person or program, for the audit log.
+    """
+    manner = Manner.AGAIN if asked.stage is Stage.PRODUCTION else Manner.SETTLED
     if version.stage is not Stage.PRODUCTION:
+        manner = Manner.FIRST
         registry().approvals.check(version.name, version.version, who=who)
     target, revision = serving_target(version.name), revision_for(version)
-    with alone(target, version.name):
-        require_idle(target, version.name)
-        url = target.serve(revision, replicas=replicas_of(target, revision.id))
-        if version.stage is not Stage.PRODUCTION:
-            why = "first release: no version was in production"
-            version = registry().promote(version.name, version.version, who=who, why=why)
-        keep_warm(registry(), target, version.name)
-    return Released(version=version, url=url, rollout=None)
+    require_idle(target, version.name)
+    url = target.serve(revision, replicas=replicas_of(target, revision.id))
+    if version.stage is not Stage.PRODUCTION:
+        why = "first release: no version was in production"
+        version = registry().promote(version.name, version.version, who=who, why=why)
+    keep_warm(registry(), target, version.name)
+    return Released(version=version, url=url, rollout=None, manner=manner)

@@ -113,7 +113,7 @@ def go_back(name: str, *, who: str, why: str) -> WentBack:
     if not (who.strip() and why.strip()):
         raise InputError("a rollback without a reason", expected="who and why", remedy='say --why "…"')
     target, left = serving_target(name), registry().champion(name)
-    with alone(target, name):
+    with alone(target, name, "`modelway rollout back`"):
         plan = foresee(name)
         _require_undecided(plan.books, left)
         require_whole(plan.books)

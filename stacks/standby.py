@@ -14,7 +14,7 @@ from serving.rollout.sights import Keeps
 from serving.rollout.start import revision_of
 from serving.rollout.strategies import FULL
 from serving.rollout.switching import weights_of
-from serving.rollout.target import Revision, RevisionId
+from serving.rollout.target import Revision, RevisionId, service_of
 from stacks.active import warm_versions
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ def keep_warm(models: Registry, target: object, name: str) -> None:
     for revision in superfluous(target, name, kept):
         target.retire(revision)
     live = next((r for r, weight in weights_of(target.routing()).items() if weight == FULL), None)
+    if live and service_of(live) != name:
+        return  # a model without the gateway's traffic has nothing to go back to
     replicas = target.replicas(live) if live else 1
     for each in kept:
         if each.id not in target.deployed() or target.replicas(each.id) < replicas:

@@ -21,6 +21,11 @@ for _command in (rollout_extras.plan, rollout_extras.back, rollout_extras.ab, ro
     app.command()(_command)
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
+_UNCOMPARED = {
+    "first": "nothing else did, so nobody compared",
+    "again": "it was in production already",
+    "settled": "its rollout was won before, and is in the books now",
+}
 
 
 @app.command()
@@ -56,7 +61,7 @@ def start(
         watch_s=watch_s,
     )
     if released.rollout is None:
-        print(f"{version.reference} serves at {released.url}: nothing else did, so nobody compared")
+        print(f"{version.reference} serves at {released.url}: {_UNCOMPARED[released.manner.value]}")
         return
     _conclude(released.rollout)
 
@@ -81,10 +86,12 @@ def abort(
     why: str = typer.Option("asked for on the command line", help="Kept in the timeline."),
 ) -> None:
     """Give all traffic back to the stable revision."""
+    from serving.rollout.turns import Turn  # noqa: PLC0415 - --help does without
     from stacks.interrupted import abort as give_up  # noqa: PLC0415 - ZenML and MLflow, seconds
 
     final = give_up(service, who=getpass.getuser(), why=why, on_change=Narrator().tell)
-    print("its driver will put the traffic back at its next look" if final is None else ending(final))
+    asked = f"{final} is asked to put the traffic back at its next look: `modelway rollout status {service}`"
+    print(asked if isinstance(final, Turn) else ending(final))
 
 
 @app.command()

@@ -137,11 +137,12 @@ def _serve(
     target: "LocalTarget", chosen: "Revision", *, replicas: int, port: int | None, detach: bool
 ) -> None:
     from serving.rollout.target import service_of  # noqa: PLC0415 - --help does without
-    from stacks.guards import alone_behind  # noqa: PLC0415 - as above
+    from stacks.guards import alone, require_idle  # noqa: PLC0415 - as above
 
     wanted = port if port is not None or target.running else DEFAULT_PORT
     name = service_of(chosen.id)
-    with alone_behind(target, name):  # a driver, or the next one, would take the traffic away again
+    with alone(target, name, "`modelway serve`"):
+        require_idle(target, name)  # a driver, or the next one, would take the traffic away again
         url = target.serve(chosen, replicas=replicas, port=wanted)
     print(
         f"{chosen.id} serves at {url}; inputs: {url}/v2/models/{name}; POST to {url}/v2/models/{name}/infer"

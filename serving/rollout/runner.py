@@ -6,19 +6,20 @@ again with the same plan goes on from there; actions may be repeated at no harm.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from modelway.contract import Frozen
 from modelway.errors import NotFoundError, NotReadyError, TransientError, TransitionError
-from serving.gateway.files import Holder, get, is_held, put
+from serving.gateway.files import get, is_held, put
 from serving.rollout.driver import advance, begin
 from serving.rollout.plan import Plan
 from serving.rollout.seeing import facts, require_able
 from serving.rollout.sights import Promotes, Splits
 from serving.rollout.state import Action, Deploy, Facts, Phase, Retire, RolloutState, Route
 from serving.rollout.target import Target
+from serving.rollout.turns import Turn, holder_of, taken
 from serving.rollout.wishes import all_back, wanted
 
 
@@ -59,13 +60,35 @@ class Records:
         """Replace the file at once."""
         put(self._folder / f"{record.plan.service}.json", record.model_dump_json(indent=1))
 
+    def services(self) -> frozenset[str]:
+        """Everybody who ever had a rollout here, or whose traffic somebody moves now."""
+        found = (*self._folder.glob("*.json"), *self._folder.glob("*.lock"))
+        return frozenset(path.stem for path in found if not path.name.startswith("."))
+
     def driver_lock(self, service: str) -> Path:
-        """Held by the one process that drives this service's rollout."""
+        """Held by the one process that moves this service's traffic."""
         return self._folder / f"{service}.lock"
 
     def is_driven(self, service: str) -> bool:
-        """Some process drives it now."""
+        """Some process moves its traffic now."""
         return is_held(self.driver_lock(service))
+
+    def holder(self, service: str) -> Turn | None:
+        """Which one; None while none does."""
+        return holder_of(self.driver_lock(service))
+
+    def turn(self, service: str, what: str, *, drives: bool = False) -> AbstractContextManager[None]:
+        """Be that process while inside.
+
+        Args:
+            service: Whose traffic.
+            what: What for, in the words of whoever has to wait.
+            drives: It looks for a note to abort.
+
+        Raises:
+            TransitionError: Another process is.
+        """
+        return taken(self.driver_lock(service), service, what, drives=drives)
 
     def ask_to_abort(self, service: str, why: str) -> None:
         """Leave a note that the driver, or the next one, obeys."""
@@ -110,26 +133,28 @@ def run_rollout(
         TransitionError: Another rollout of the service is unfinished, or another process drives it.
         NotReadyError: Traffic could not be restored in time; run it again to go on.
     """
+    with Records(root).turn(plan.service, "a rollout", drives=True):
+        return carry_out(target, plan, root=root, on_change=on_change)
+
+
+def carry_out(
+    target: Target, plan: Plan, *, root: Path, on_change: Callable[[RolloutState], None] | None = None
+) -> RolloutState:
+    """As `run_rollout`, by who has the service's turn already and keeps it for what comes afterwards."""
     require_able(target, plan)
     records = Records(root)
-    holder = Holder(records.driver_lock(plan.service))
-    if not holder.take():
-        raise _busy(plan.service, "another process drives a rollout of this service")
-    try:
-        return _drive(target, _begun(records, plan), records, on_change)
-    finally:
-        holder.release()
+    return _drive(target, _begun(records, plan), records, on_change)
 
 
 def resume_rollout(
     target: Target, service: str, *, root: Path, on_change: Callable[[RolloutState], None] | None = None
 ) -> RolloutState:
-    """Carry on whatever rollout of the service was left.
+    """Carry on whatever rollout of the service was left, by who has the service's turn.
 
     Raises:
         NotFoundError: There was none.
     """
-    return run_rollout(target, Records(root).require(service).plan, root=root, on_change=on_change)
+    return carry_out(target, Records(root).require(service).plan, root=root, on_change=on_change)
 
 
 def _begun(records: Records, plan: Plan) -> Record:
@@ -137,7 +162,7 @@ def _begun(records: Records, plan: Plan) -> Record:
     if left is not None and left.plan.id == plan.id:
         return left
     if left is not None and not left.state.finished:
-        raise _busy(plan.service, f"rollout {left.plan.id} stands at {left.state.phase.value}")
+        raise unfinished(left)
     records.forget_abort(plan.service)
     record = Record(plan=plan, state=begin(plan, datetime.now(UTC)))
     records.write(record)
@@ -217,9 +242,12 @@ def _require_progress(record: Record, restoring_s: float) -> None:
         )
 
 
-def _busy(service: str, found: str) -> TransitionError:
+def unfinished(left: Record) -> TransitionError:
+    """For who finds a rollout that is not over and is not his."""
+    service = left.plan.service
     return TransitionError(
-        f"{service}: {found}",
-        expected="one rollout per service at a time",
-        remedy=f"see `modelway rollout status {service}`; resume or abort it first",
+        f"{service}: rollout {left.plan.id} stands at {left.state.phase.value}",
+        expected="no rollout under way",
+        remedy=f"`modelway rollout abort {service}` ends it and gives back what traffic it moved; "
+        "`resume` carries it on",
     )

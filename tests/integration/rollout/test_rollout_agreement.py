@@ -30,6 +30,7 @@ from serving.rollout.runner import Record, Records
 from serving.rollout.sights import RewardSource
 from serving.rollout.state import Phase
 from serving.rollout.target import Revision
+from stacks.release import Manner, Released
 
 SLO = Slo(latency_limit_ms=25, latency_percentile=99, max_error_rate=0.01, rate_rps=100)
 HISTORY = [(Move.REGISTERED, v) for v in (1, 2, 3)] + [(Move.STAGED, v) for v in (1, 2, 3)]
@@ -181,8 +182,12 @@ class World:
         if self._strategy == "a-b":
             stacks.experiment.compare([two, three], who="ada", effect=0.2, source=RewardSource())
         else:
-            more = {"watch_s": 0.0} if self._strategy == "blue-green" else {"weights": (50, 100)}
-            stacks.release.release(two, who="ada", strategy=self._strategy, **more)
+            self.release()
+
+    def release(self) -> Released:
+        more = {"watch_s": 0.0} if self._strategy == "blue-green" else {"weights": (50, 100)}
+        two = self.registry.get("paint", 2)
+        return stacks.release.release(two, who="ada", strategy=self._strategy, **more)
 
     def resume(self) -> None:
         stacks.interrupted.resume("paint", who="ada")
@@ -338,9 +343,38 @@ def test_a_start_that_only_has_to_enter_a_promotion_succeeds(world: Callable[...
     found = world("canary")
     _finished_but_not_booked(found, Phase.PROMOTED)
 
-    found.start()
+    manner = found.release().manner
 
     assert found.registry.shelf.production == 2
+    found.agree()
+    assert (manner, found.release().manner) == (Manner.SETTLED, Manner.AGAIN)
+
+
+@pytest.mark.parametrize("first", ["start", "resume"])
+def test_between_the_last_traffic_and_the_books_nobody_else_moves_anything(
+    world: Callable[..., World], first: str
+) -> None:
+    found = world("canary")
+    found.registry.shelf = replay([*HISTORY, (Move.PROMOTED, 3), (Move.PROMOTED, 1)])
+    if first != "start":
+        assert found.killed(found.start, 6)
+    told: list[str] = []
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        for command in (found.back, found.abort, found.resume, found.start):
+            with pytest.raises(TransitionError) as refused:
+                command()
+            told.append(refused.value.found)
+        return kept(*args, **kwargs)
+
+    books: Any = found.registry
+    kept, books.promote = books.promote, meanwhile
+    getattr(found, first)()
+    del books.promote
+
+    what = {"start": "the rollout of paint@2", "resume": "`modelway rollout resume`"}[first]
+    assert set(told) == {f"paint: {what} (process {os.getpid()}) moves its traffic"}
+    assert len(told) == 4
     found.agree()
 
 

@@ -156,6 +156,7 @@ def test_a_rollout_is_started_watched_and_recorded(
     assert "100 %" in call(rollout, "status", "paint").output
     with pytest.raises(TransitionError, match="is over: promoted"):
         call(rollout, "abort", "paint")
+    assert "it was in production already" in call(rollout, "start", "paint@2").output
 
 
 def test_a_rollback_is_a_failed_verdict(
@@ -300,6 +301,28 @@ def test_a_drill_from_the_command_line(
     assert registry.stages == {1: Stage.PRODUCTION, 2: Stage.STAGING}
     with pytest.raises(ConfigError, match="--fault flood"):
         call(rollout, "drill", "paint", "--fault", "flood")
+
+
+def test_a_drill_that_was_killed_is_undone_by_the_next_abort(
+    call: Callable[..., Any], target: LocalTarget, runs_as: Any, make_plan: Any
+) -> None:
+    stable = runs_as("good", 1)
+    twin = runs_as("failing", 9).model_copy(update={"id": "drill-errors-1a2b3c4d"})
+    target.serve(stable)
+    target.deploy(twin, replicas=1)
+    target.route({stable.id: 50, twin.id: 50})
+    plan = make_plan(stable, twin, service="paint.drill")
+    Records(target.root).write(Record(plan=plan, state=begin(plan, datetime.now(UTC))))
+    (target.root / "drill-left").mkdir()
+
+    with pytest.raises(TransitionError, match="a drill of paint was killed"):
+        call(rollout, "start", "paint@2")
+    assert "drill-errors-1a2b3c4d: aborted" in call(rollout, "abort", "paint").output
+
+    assert target.live() == stable
+    assert target.deployed() == {"paint-v1"}
+    assert Records(target.root).read("paint.drill") is None
+    assert not (target.root / "drill-left").exists()
 
 
 def test_a_first_rollout_takes_no_other_models_traffic(

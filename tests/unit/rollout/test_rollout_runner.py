@@ -156,7 +156,7 @@ def test_one_rollout_per_service(tmp_path: Path, make_plan: Make, fake_target: A
 
     holder = Holder(Records(tmp_path).driver_lock("credit"))
     assert holder.take()
-    with pytest.raises(TransitionError, match="another process drives"):
+    with pytest.raises(TransitionError, match="another process moves its traffic"):
         run_rollout(fake_target({}), make_plan(), root=tmp_path)
     holder.release()
 

@@ -51,10 +51,10 @@ def test_nobody_goes_back_beside_another_who_moves_the_traffic(target) -> None:
     try:
         with (
             pytest.raises(TransitionError, match="another process moves its traffic"),
-            alone(target, "paint"),
+            alone(target, "paint", "this test"),
         ):
             pass
     finally:
         other.release()
-    with alone(target, "paint"):
+    with alone(target, "paint", "this test"):
         assert Records(target.root).is_driven("paint")
