@@ -51,10 +51,15 @@ def plan_collection(
     for name, child in _ancestors(known, kept):
         kept.setdefault(name, f"parent of {child[:12]}")
     removed = tuple(name for name in known if name not in kept)
-    staying = {chunk.name for name in kept for chunk in known[name].files + known[name].quarantine_files}
-    stored = store.folder.sizes("objects")
-    files = {name: size for name, size in stored.items() if name not in staying}
+    files = _files_of_none(store, [known[name] for name in kept])
     return Collection(removed=removed, kept=kept, files=files)
+
+
+def _files_of_none(store: FolderSnapshotStore, staying: Iterable[Snapshot]) -> dict[str, int]:
+    """Stored files that none of the snapshots consists of -> bytes."""
+    stored = store.folder.sizes("objects")
+    needed = {chunk.name for snapshot in staying for chunk in snapshot.files + snapshot.quarantine_files}
+    return {name: size for name, size in stored.items() if name not in needed}
 
 
 def collect(
@@ -63,7 +68,8 @@ def collect(
     """Remove what may go: manifests first, so that no snapshot is ever without its rows.
 
     Files written or used again within the last hour stay: on a remote store their snapshot may be about to
-    appear. They, and what a killed collection or commit left, go with the next one.
+    appear. They, and what a killed collection or commit left, go with the next one. Snapshots that have
+    appeared there since the plan was made keep their files.
 
     Args:
         store: What there is.
@@ -84,7 +90,7 @@ def collect(
             store.folder.remove(f"manifests/{name}.json")
         gone = {
             name: size
-            for name, size in plan.files.items()
+            for name, size in _files_of_none(store, store.list()).items()
             if store.folder.remove(name, younger_than_s=ABANDONED_AFTER_S)
         }
     return plan.model_copy(update={"files": gone})

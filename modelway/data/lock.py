@@ -1,12 +1,15 @@
 """Who may write to a local store and who may clear it out: many writers, or one collection alone.
 
-A remote store has no such lock. There the age of a file alone protects it.
+A remote store has no such lock. There its age protects a file, and who shares another snapshot's files looks
+whether that one is still there (`writer.py`).
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from modelway.data.storage import Folder, storage_errors
 from modelway.errors import TransitionError
@@ -51,21 +54,35 @@ def _lock(folder: Folder, kind: int) -> Iterator[None]:
         return
     place = Path(folder.path(".lock"))
     is_new = not place.parent.exists()
-    with storage_errors(str(place)):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file = place.open("a")
     try:
-        with file:
-            fcntl.flock(file, kind)
+        with _locked(place, kind):
             yield
     finally:
         if is_new:
             _forget_if_empty(place)
 
 
+def _locked(place: Path, kind: int) -> IO[str]:
+    """The lock file, open and locked; one that was taken away meanwhile would protect nothing."""
+    while True:
+        with storage_errors(str(place)):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = place.open("a")
+        try:
+            fcntl.flock(file, kind)
+            if place.exists() and os.path.samestat(place.stat(), os.fstat(file.fileno())):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
 def _forget_if_empty(place: Path) -> None:
-    """A store that was made for a commit that never came is taken away again."""
-    if [path.name for path in place.parent.iterdir()] == [place.name]:
-        place.unlink(missing_ok=True)
-        with suppress(OSError):  # another commit has begun meanwhile
+    """A store that was made for a commit that never came is taken away again, unless somebody is in it."""
+    if not place.exists():
+        return
+    with suppress(OSError), _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        if [path.name for path in place.parent.iterdir()] == [place.name]:
+            place.unlink()
             place.parent.rmdir()

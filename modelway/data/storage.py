@@ -75,6 +75,16 @@ class Folder:
             except FileNotFoundError as cause:
                 raise NotFoundError(f"no file {place}") from cause
 
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file now.
+
+        Raises:
+            StorageError: The store does not answer.
+        """
+        place = self.path(name)
+        with storage_errors(place):
+            return Path(place).exists() if self.is_local else bool(self._remote().exists(place))
+
     def sha256(self, name: str) -> str:
         """Hex digest of the file, read in pieces.
 
@@ -109,6 +119,8 @@ class Folder:
     def put(self, folder: str, suffix: str, content: bytes) -> str:
         """Store bytes under their own hash. Bytes that are there already are left; altered ones are healed.
 
+        They count as written now: `remove(younger_than_s=…)` leaves them.
+
         Args:
             folder: Below the root; empty for the root itself.
             suffix: How the name ends, e.g. `.parquet`.
@@ -126,6 +138,8 @@ class Folder:
             self.write(name, content)
         elif self.is_local:
             self._touch(name)  # in use again: a collection goes by its age
+        elif self._age_s(self.path(name)) > ABANDONED_AFTER_S / 2:
+            self.write(name, content)  # an object store has no other way to make it young
         return digest
 
     def write(self, name: str, content: bytes) -> None:
@@ -194,7 +208,9 @@ class Folder:
     def _remote(self) -> Any:
         import fsspec  # noqa: PLC0415 - a local store does without
 
-        return fsspec.core.url_to_fs(self.root)[0]
+        files = fsspec.core.url_to_fs(self.root)[0]
+        files.invalidate_cache()  # others write there as well: what was listed before says nothing now
+        return files
 
     def _local_names(self, prefix: str) -> list[str]:
         folder = Path(self.path(prefix))

@@ -9,7 +9,7 @@ from modelway.contract import DataContract, Verdict
 from modelway.data.frames import encode
 from modelway.data.manifest import Chunk, Manifest, Snapshot
 from modelway.data.storage import Folder, sha256_of
-from modelway.errors import InputError
+from modelway.errors import ConflictError, InputError
 
 CHUNK_ROWS = 250_000
 """Rows a chunk holds; appended rows leave the earlier chunks, and their files, as they are."""
@@ -26,11 +26,13 @@ class SnapshotWriter:
         self._folder = folder
         self._use_case, self._contract = use_case, contract
         self._source, self._parents = source, parents
+        self._shared: Snapshot | None = None
         self._rows = _Chunks(folder)
         self._aside = _Chunks(folder)
 
     def share(self, snapshot: Snapshot, files: Sequence[Chunk], quarantine_files: Sequence[Chunk]) -> None:
         """Begin with chunks of another snapshot, as they are stored."""
+        self._shared = snapshot
         self._rows.share(files, snapshot.columns)
         self._aside.share(quarantine_files, {})
 
@@ -47,6 +49,7 @@ class SnapshotWriter:
 
         Raises:
             InputError: Not one row was added.
+            ConflictError: The snapshot whose chunks are shared was collected meanwhile. No snapshot appears.
             StorageError: Disk full, read-only, unreachable.
         """
         files, aside = self._rows.finish(), self._aside.finish()
@@ -70,7 +73,19 @@ class SnapshotWriter:
         content = manifest.to_bytes()
         snapshot_id = sha256_of(content)
         self._folder.write(f"manifests/{snapshot_id}.json", content)
+        self._require_shared(snapshot_id)
         return Snapshot(id=snapshot_id, **json.loads(content))
+
+    def _require_shared(self, snapshot_id: str) -> None:
+        """A collection takes manifests first: where one is, its chunks are, and ours keeps them now."""
+        if self._shared is None or self._folder.exists(f"manifests/{self._shared.id}.json"):
+            return
+        self._folder.remove(f"manifests/{snapshot_id}.json")
+        raise ConflictError(
+            f"snapshot {self._shared.short_id} was collected while rows came onto it",
+            expected="a parent that stays",
+            remedy="ingest again, onto the newest or without --onto",
+        )
 
 
 class _Chunks:

@@ -1,9 +1,14 @@
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
+import fsspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -14,7 +19,8 @@ from modelway.contract import Outcome, Verdict
 from modelway.data.collection import collect, plan_collection
 from modelway.data.lock import collecting, committing
 from modelway.data.snapshot import FolderSnapshotStore, Snapshot
-from modelway.errors import InputError, NotFoundError, TransitionError
+from modelway.data.writer import SnapshotWriter
+from modelway.errors import ConflictError, InputError, NotFoundError, TransitionError
 
 
 def commit(store: FolderSnapshotStore, rows: pl.DataFrame, parents: tuple[str, ...] = ()) -> Snapshot:
@@ -153,6 +159,101 @@ def test_a_commit_waits_for_a_collection(local) -> None:
             waiting.wait(1.0)
 
     assert waiting.communicate(timeout=120)[0] == "in\n"
+
+
+@pytest.fixture
+def remote() -> FolderSnapshotStore:
+    """No lock protects it: collections and commits are under way at once."""
+    return FolderSnapshotStore(f"memory://{uuid4()}")
+
+
+def two_hours_later(store: FolderSnapshotStore) -> None:
+    for file in fsspec.filesystem("memory").store.values():
+        file.modified -= timedelta(hours=2)
+
+
+def test_rows_that_a_remote_store_has_already_are_young_again_once_they_are_committed_again(remote) -> None:
+    """Of a snapshot that is about to go; the manifest that needs them is not there yet."""
+    commit(remote, parcels(3))
+    commit(remote, parcels(5))
+    two_hours_later(remote)
+    writer = remote.writer("parcels", ParcelUseCase.contract, source="again")
+    writer.add(parcels(3))
+    writer._rows.finish()
+
+    collect(remote, dict, keep_last=1)
+
+    assert remote.verify(writer.commit(Verdict(outcome=Outcome.PASS)).id).passed
+
+
+def onto(store: FolderSnapshotStore, parent: Snapshot) -> SnapshotWriter:
+    """An increment that shares all chunks of its parent."""
+    writer = store.writer("parcels", ParcelUseCase.contract, source="onto", parents=(parent.id,))
+    writer.share(parent, parent.files, ())
+    return writer
+
+
+def test_an_increment_that_appears_between_the_plan_and_the_removal_keeps_its_rows(
+    remote, monkeypatch
+) -> None:
+    parent = commit(remote, parcels(3))
+    commit(remote, parcels(5))
+    two_hours_later(remote)
+    writer, made, remove = onto(remote, parent), [], remote.folder.remove
+
+    def remove_and_be_overtaken(name: str, **how: float) -> bool:
+        if not made:
+            made.append(writer.commit(Verdict(outcome=Outcome.PASS)))
+        return remove(name, **how)
+
+    monkeypatch.setattr(remote.folder, "remove", remove_and_be_overtaken)
+    collect(remote, dict, keep_last=1)
+
+    assert remote.verify(made[0].id).passed
+
+
+def test_an_increment_onto_what_was_collected_meanwhile_is_refused_and_leaves_no_snapshot(remote) -> None:
+    parent, newest = commit(remote, parcels(3)), commit(remote, parcels(5))
+    two_hours_later(remote)
+    writer = onto(remote, parent)
+    collect(remote, dict, keep_last=1)
+
+    with pytest.raises(ConflictError, match="was collected"):
+        writer.commit(Verdict(outcome=Outcome.PASS))
+
+    assert [snapshot.id for snapshot in remote.list()] == [newest.id]
+
+
+def test_an_ingest_that_is_refused_takes_no_store_away_that_another_one_is_in(local) -> None:
+    refused, other = committing(local.folder), committing(local.folder)
+    with refused:
+        other.__enter__()
+
+    with pytest.raises(TransitionError), collecting(local.folder):
+        pass
+    commit(local, parcels(3))
+    other.__exit__(None, None, None)
+
+
+def test_whoever_waited_at_a_lock_that_was_taken_away_holds_the_new_one(local, monkeypatch) -> None:
+    """Between opening and locking, a refused ingest removes its new store."""
+    flock, taken_away = fcntl.flock, []
+
+    def too_late(file, kind: int) -> None:
+        if not taken_away:
+            taken_away.append(shutil.rmtree(local.folder.root))
+        flock(file, kind)
+
+    monkeypatch.setattr("modelway.data.lock.fcntl.flock", too_late)
+    with committing(local.folder), pytest.raises(TransitionError), collecting(local.folder):
+        pass
+
+
+def test_a_refused_ingest_whose_new_store_is_gone_already_ends_as_it_would(local) -> None:
+    with committing(local.folder):
+        shutil.rmtree(local.folder.root)
+
+    assert not Path(local.folder.root).exists()
 
 
 def test_the_newest_snapshot_cannot_be_given_up(local) -> None:
