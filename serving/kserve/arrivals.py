@@ -4,7 +4,13 @@ from modelway.bundle.bundle import Bundle
 from modelway.errors import ConfigError
 from serving.kserve.access import Access
 from serving.kserve.admission import require_new, require_room, require_same
-from serving.kserve.changes import next_name, require_whole, rolled_back, with_canary
+from serving.kserve.changes import (
+    next_name,
+    require_whole,
+    rolled_back,
+    with_canary,
+    without_standby,
+)
 from serving.kserve.client import Kind
 from serving.kserve.manifests import stable_manifest
 from serving.kserve.places import Places
@@ -31,8 +37,6 @@ class Arrivals:
         arm = view.arm(revision.id)
         if arm is not None:
             require_same(arm, revision.digest)
-        elif view.standby is not None:
-            self._access.patch(manifest, rolled_back(manifest))  # it makes room; then ask again
         elif view.canary is not None and view.weight == FULL:
             self._access.promote(view.canary.revision)  # its rollout ended before it could; then ask again
         else:
@@ -53,11 +57,18 @@ class Arrivals:
         self._access.patch(manifest, with_canary(manifest, self._service, arm))
 
     def _add(self, manifest: Manifest, view: ServiceView, revision: Revision, replicas: int) -> None:
+        """Bring it in; a former revision in its place makes room once nothing speaks against the new one."""
         require_room(view)
         require_new(view, revision.id, revision.digest)
         self._upload(revision)
-        arm = self.arm(revision, replicas, next_name(manifest))
-        self._access.patch(manifest, with_canary(manifest, self._service, arm))
+        cleared = without_standby(manifest)
+        arm = self.arm(revision, replicas, next_name(cleared))
+        spec = with_canary(cleared, self._service, arm)
+        if view.standby is None:
+            self._access.patch(manifest, spec)
+            return
+        self._access.patch(manifest, spec, dry_run=True)
+        self._access.patch(manifest, rolled_back(manifest))  # then ask again
 
     def _create(self, revision: Revision, replicas: int) -> None:
         manifest = stable_manifest(self._service, self.arm(revision, replicas, None))

@@ -74,6 +74,14 @@ def rolled_back(manifest: Manifest) -> Spec:
     return spec
 
 
+def without_standby(manifest: Manifest) -> Manifest:
+    """The object as it will be once the former revision that is kept loaded has made room."""
+    if view_of(manifest).standby is None:
+        return manifest
+    metadata = {**manifest["metadata"], "generation": _generation(manifest) + 1}
+    return {**changed(manifest, rolled_back(manifest)), "metadata": metadata}
+
+
 def toward(manifest: Manifest, weight: int, *, surplus: int, canary_now: int) -> Spec | None:
     """The next change on the way to a share for the canary: first pods that are ready, then traffic.
 

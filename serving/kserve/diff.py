@@ -7,7 +7,7 @@ import yaml
 
 from serving.kserve.access import Access
 from serving.kserve.admission import require_new, require_room
-from serving.kserve.changes import Spec, changed, next_name, promoted, rolled_back, toward, with_canary
+from serving.kserve.changes import Spec, changed, next_name, promoted, toward, with_canary, without_standby
 from serving.kserve.client import Kind
 from serving.kserve.manifests import stable_manifest
 from serving.kserve.spec import Arm, Manifest, Service
@@ -39,22 +39,13 @@ def planned_diff(access: Access, service: Service, arm: Arm, weights: Sequence[i
     view = view_of(manifest)
     require_room(view)
     require_new(view, arm.revision, arm.digest)
-    cleared = _without_standby(manifest)
+    cleared = without_standby(manifest)
     named = arm.model_copy(update={"name": next_name(cleared)})
     patches = walk(cleared, with_canary(cleared, service, named), weights, access.surplus(view.stable))
     access.patch(manifest, patches[0][2], dry_run=True)
     if view.standby is not None:
         patches.insert(0, (f"let {view.standby.revision} go", manifest, cleared["spec"]))
     return "\n".join(_diff(what, before["spec"], after) for what, before, after in patches)
-
-
-def _without_standby(manifest: Manifest) -> Manifest:
-    """The object as it will be when the rollout begins."""
-    if view_of(manifest).standby is None:
-        return manifest
-    metadata = manifest["metadata"]
-    after = {**metadata, "generation": int(metadata["generation"]) + 1}
-    return {**changed(manifest, rolled_back(manifest)), "metadata": after}
 
 
 def walk(manifest: Manifest, first: Spec, weights: Sequence[int], surplus: int) -> list[Patch]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fake_controller import DEPLOYMENT, ISVC, POD
 from fake_kubernetes_api import FakeKubernetesApi
+from fake_objects import Refusal
 
-from modelway.errors import TransitionError
+from modelway.errors import BundleRejectedError, ConfigError, TransitionError
 from serving.rollout.kserve import KServeTarget
 from serving.rollout.sights import Keeps
 from serving.rollout.target import Revision
@@ -95,6 +96,28 @@ def test_a_rollout_takes_its_place_and_is_never_driven_out_by_it(
     assert asked(api) == [(None, 4, None), ("r4", 1, 0)]
     with pytest.raises(TransitionError, match="stands beside"):
         kept.deploy(runs_as("good", 1), replicas=1)
+
+
+def test_it_makes_room_for_nothing_that_would_be_refused(
+    api: FakeKubernetesApi, kept: KServeTarget, runs_as: RunsAs
+) -> None:
+    def frozen() -> None:
+        text = 'admission webhook "policy" denied the request: models are frozen over the holidays'
+        raise Refusal(403, "Forbidden", text)
+
+    def refused(error: type[Exception], match: str, canary: Revision) -> None:
+        with pytest.raises(error, match=match):
+            kept.deploy(canary, replicas=1)
+        api.settle()
+        assert asked(api) == [(None, 6, None), ("s2", 3, 0)]
+
+    live, canary = runs_as("better", 2), runs_as("failing", 3)
+    refused(ConfigError, "serves already", live.model_copy(update={"id": "paint-v9"}))
+    refused(ConfigError, "holds paint", canary.model_copy(update={"digest": "0" * 64}))
+    api.before_write = frozen
+    refused(ConfigError, "frozen over the holidays", canary)
+    (canary.bundle / "model.onnx").write_bytes(b"altered")
+    refused(BundleRejectedError, "model.onnx", canary)
 
 
 def _until(look: Callable[[], Any]) -> Any:
