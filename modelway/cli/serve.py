@@ -2,13 +2,14 @@
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from modelway.cli.output import emit
-from modelway.errors import ConfigError
+from modelway.errors import ConfigError, InputError
 from modelway.home import Home
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def serve(
     json_: bool = typer.Option(False, "--json", help="With --status: print JSON."),
 ) -> None:
     """Give a model all traffic, at once and without a judge. A rollout does it step by step."""
+    refuse_two({"--dry-run": dry_run, "--stop": stop, "--restart": restart, "--status": status})
     if dry_run:
         from stacks.active import rendered  # noqa: PLC0415 - ZenML, seconds
 
@@ -59,6 +61,23 @@ def serve(
         if not instead:
             refuse_another(*_served_and_wanted(target, chosen))
         _serve(target, chosen, replicas=replicas, port=port, detach=detach)
+
+
+def refuse_two(asked: Mapping[str, bool]) -> None:
+    """Do not guess which of two things was meant.
+
+    Args:
+        asked: Option -> whether it was given. Each says what is done instead of serving.
+
+    Raises:
+        InputError: More than one was given.
+    """
+    if len(given := [option for option, is_given in asked.items() if is_given]) > 1:
+        raise InputError(
+            f"{' and '.join(given)} at once",
+            expected=f"at most one of {', '.join(asked)}",
+            remedy="call it once for each; `--dry-run` shows what serving would do, and no other thing",
+        )
 
 
 def revision(model: str | None, bundle: Path | None) -> "Revision":
