@@ -41,6 +41,8 @@ class Desired(Frozen):
     mirror: str | None = None
     sticky: Sticky | None = None
     """How `weights` are shared out; None leaves it to chance."""
+    grpc: bool = False
+    """Whether the gateway answers gRPC too, at its own port."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -65,6 +67,8 @@ class ReplicaStatus(Frozen):
     """One predictor process."""
 
     port: int
+    grpc_port: int | None = None
+    """None from one that was started without gRPC."""
     pid: int | None = None
     ready: bool = False
     restarts: int = 0
@@ -98,6 +102,8 @@ class Status(Frozen):
     """Shares that Envoy has accepted; None before the first."""
     mirror: str | None = None
     sticky: Sticky | None = None
+    grpc: bool = False
+    """Every revision with traffic answers gRPC, and Envoy's routes say so."""
     revisions: dict[str, RevisionStatus] = Field(default_factory=dict)
     written_at: datetime
     problem: str = ""
@@ -110,6 +116,11 @@ class Status(Frozen):
     def url(self) -> str:
         """Where clients send their requests."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Where clients send their calls: host and port. None where nobody answers."""
+        return f"127.0.0.1:{self.port}" if self.grpc else None
 
 
 class Layout:

@@ -10,6 +10,7 @@ from pathlib import Path
 from serving.gateway import xds
 from serving.gateway.files import put
 from serving.gateway.process import Child
+from serving.gateway.wires import Json
 
 _ADMIN_TIMEOUT_S = 1.0
 _DRAIN_S = 15.0  # no request lives longer: see the routes' time limit
@@ -42,7 +43,7 @@ def counters(port: int) -> Mapping[str, int] | None:
     return {name: int(value) for name, value in pairs if value.isdigit()}
 
 
-_HEALTHY = re.compile(r"^rev_[^:]+::127\.0\.0\.1:(\d+)::health_flags::healthy$", re.MULTILINE)
+_HEALTHY = re.compile(r"^(?:grpc_)?rev_[^:]+::127\.0\.0\.1:(\d+)::health_flags::healthy$", re.MULTILINE)
 
 
 class Envoy:
@@ -89,7 +90,7 @@ class Envoy:
         """Go on with an Envoy that was started before this process replaced its own program."""
         self._child = Child.adopt(pid, self._log)
 
-    def write(self, kind: str, document: xds.Json) -> str:
+    def write(self, kind: str, document: Json) -> str:
         """Put a discovery document where Envoy watches, if it is another than before. Returns its version."""
         version = str(document["version_info"])
         if self._written.get(kind) != version:

@@ -1,5 +1,6 @@
 """All replicas of one revision, those on their way out included."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from serving.gateway.desired import Layout, RevisionSpec, RevisionStatus
@@ -27,15 +28,38 @@ class Fleet:
         """Where requests may go: replicas that stay."""
         return tuple(replica.port for replica in self._staying())
 
-    def want(self, spec: RevisionSpec | None, now_s: float) -> None:
-        """Add replicas, or begin to drain the youngest, until as many stay as are wished."""
+    @property
+    def grpc_ports(self) -> tuple[int, ...]:
+        """Where calls may go: those of them that speak gRPC."""
+        return tuple(each.grpc_port for each in self._staying() if each.grpc_port is not None)
+
+    def want(
+        self,
+        spec: RevisionSpec | None,
+        now_s: float,
+        *,
+        grpc: bool = False,
+        met: Container[int | None] = (),
+    ) -> None:
+        """Add replicas, or begin to drain the youngest, until as many stay as are wished.
+
+        Where gRPC is asked for, those without it stay until as many others have come in their place.
+
+        Args:
+            spec: What is wished; None lets all go.
+            now_s: Monotonic clock, seconds.
+            grpc: Whether each shall speak gRPC.
+            met: Process ids that Envoy has found ready.
+        """
         self._spec = spec
-        staying = self._staying()
         wanted = spec.replicas if spec else 0
-        for replica in staying[wanted:]:
+        fitting = [each for each in self._staying() if each.grpc_port is not None or not grpc]
+        mute = [each for each in self._staying() if each not in fitting]
+        replaced = sum(each.pid in met for each in fitting) >= wanted
+        for replica in (*fitting[wanted:], *(mute if replaced else ())):
             replica.leave(now_s)
         if spec is not None:
-            self._replicas += [self._make(spec) for _ in range(wanted - len(staying))]
+            self._replicas += [self._make(spec, grpc=grpc) for _ in range(wanted - len(fitting))]
 
     def tick(self, now_s: float, routed_ports: frozenset[int]) -> None:
         """Let each replica do what is due and forget those that are gone."""
@@ -70,10 +94,13 @@ class Fleet:
     def _staying(self) -> list[Replica]:
         return [replica for replica in self._replicas if not replica.leaving]
 
-    def _make(self, spec: RevisionSpec) -> Replica:
+    def _make(self, spec: RevisionSpec, *, grpc: bool) -> Replica:
         log = self._layout.logs / f"{self._revision}-{self._made}.log"
         self._made += 1
-        return self._replica(spec, log)
+        replica = self._replica(spec, log)
+        if grpc:
+            replica.speak_grpc()
+        return replica
 
     def _resumed(self, left: ReplicaLeft) -> Replica:
         replica = self._replica(left.spec, left.log)

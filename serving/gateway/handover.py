@@ -17,6 +17,7 @@ class ReplicaLeft(Frozen):
     """One predictor and its history."""
 
     port: int
+    grpc_port: int | None = None
     pid: int | None
     log: Path
     spec: RevisionSpec
@@ -43,7 +44,10 @@ class PlaneLeft(Frozen):
     """What Envoy was told and what each version meant."""
 
     clusters: dict[str, dict[str, tuple[int, ...]]] = Field(default_factory=dict)
+    grpc_clusters: dict[str, dict[str, tuple[int, ...]]] = Field(default_factory=dict)
     routes: dict[str, Desired] = Field(default_factory=dict)
+    answering: tuple[str, ...] = ()
+    """Versions of the routes by which gRPC is answered."""
     last: dict[str, str] = Field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serving.gateway.desired import ReplicaStatus, RevisionSpec
 from serving.gateway.handover import ReplicaLeft
-from serving.gateway.ports import free_port
+from serving.gateway.ports import free_port, free_ports
 from serving.gateway.process import Child
 
 _PAUSE_S, _MAX_PAUSE_S = 0.5, 15.0
@@ -47,6 +47,7 @@ class Replica:
     ) -> None:
         """Choose a port; starts nothing."""
         self.port = free_port()
+        self.grpc_port: int | None = None
         self.ready = False
         self._module, self._revision, self._spec = module, revision, spec
         self._predictions, self._log = predictions, log
@@ -70,12 +71,17 @@ class Replica:
         """It was drained and its process has ended."""
         return self.leaving and (self._child is None or self._child.exit_code is not None)
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._child.pid if self._child is not None and self._child.exit_code is None else None
+
     def status(self) -> ReplicaStatus:
         """What the status file says of it."""
-        running = self._child is not None and self._child.exit_code is None
         return ReplicaStatus(
             port=self.port,
-            pid=self._child.pid if self._child and running else None,
+            grpc_port=self.grpc_port,
+            pid=self.pid,
             ready=self.ready,
             restarts=self._restarts,
             problem=self._problem,
@@ -85,6 +91,7 @@ class Replica:
         """What the program that takes this one's place has to know."""
         return ReplicaLeft(
             port=self.port,
+            grpc_port=self.grpc_port,
             pid=self._child.pid if self._child else None,
             log=self._log,
             spec=self._spec,
@@ -100,7 +107,7 @@ class Replica:
 
     def resume(self, left: ReplicaLeft) -> None:
         """Go on with another program's process. One that died meanwhile shows at the next tick."""
-        self.port, self.ready = left.port, left.ready
+        self.port, self.grpc_port, self.ready = left.port, left.grpc_port, left.ready
         self._child = None if left.pid is None else Child.adopt(left.pid, self._log)
         self._restarts, self._problem = left.restarts, left.problem
         self._failures_in_a_row = left.failures_in_a_row
@@ -112,6 +119,10 @@ class Replica:
         if self._leaving_since_s is None:
             self._leaving_since_s = now_s
             self.ready = False
+
+    def speak_grpc(self) -> None:
+        """Choose two ports instead; before the first start."""
+        self.port, self.grpc_port = free_ports(2)
 
     def tick(self, now_s: float, *, routed: bool) -> None:
         """Do what is due.
@@ -145,7 +156,9 @@ class Replica:
         command = runtime_command(
             self._module, self._revision, self._spec, port=self.port, predictions=self._predictions
         )
-        self._child = Child.start(command, self._log)
+        # Of each its own: it goes before the one that the settings may name.
+        calls = [] if self.grpc_port is None else ["--grpc-port", str(self.grpc_port)]
+        self._child = Child.start([*command, *calls], self._log)
         self._started_at_s = now_s
         self._probe_at_s = now_s
 

@@ -9,7 +9,7 @@ import os
 from datetime import UTC, datetime
 
 from modelway.errors import StorageError
-from serving.gateway.desired import Desired, Layout, RevisionStatus, Status
+from serving.gateway.desired import Desired, Layout, ReplicaStatus, RevisionStatus, Status
 from serving.gateway.envoy import Envoy
 from serving.gateway.files import put
 from serving.gateway.fleet import Fleet
@@ -46,7 +46,9 @@ class Supervisor:
         """One round of the loop."""
         self._read()
         self._crew(now_s)
-        self._plane.turn(self._wish, {name: fleet.ports for name, fleet in self._fleets.items()})
+        ports = {name: fleet.ports for name, fleet in self._fleets.items()}
+        calls = {name: fleet.grpc_ports for name, fleet in self._fleets.items()}
+        self._plane.turn(self._wish, ports, calls)
         self._keep_envoy(now_s)
         self._report(now_s)
 
@@ -94,7 +96,8 @@ class Supervisor:
     def _crew(self, now_s: float) -> None:
         for revision in sorted({*self._fleets, *self._wish.revisions}):
             fleet = self._fleets.setdefault(revision, Fleet(revision, self._layout, self._module))
-            fleet.want(self._wish.revisions.get(revision), now_s)
+            spec = self._wish.revisions.get(revision)
+            fleet.want(spec, now_s, grpc=self._wish.grpc, met=self._greeted)
             fleet.tick(now_s, self._plane.routed_ports)
         self._fleets = {name: fleet for name, fleet in self._fleets.items() if not fleet.empty}
 
@@ -139,6 +142,7 @@ class Supervisor:
             weights=dict(effect.weights) if effect else None,
             mirror=effect.mirror if effect else None,
             sticky=effect.sticky if effect else None,
+            grpc=self._plane.answers_grpc,
             revisions={
                 name: self._greet(fleet.status()) for name, fleet in self._fleets.items() if fleet.ports
             },
@@ -158,9 +162,13 @@ class Supervisor:
             return fleet
         new = [each for each in fleet.replicas if each.ready and each.pid not in self._greeted]
         healthy = self._envoy.healthy_ports() if new else frozenset()
-        self._greeted |= {each.pid for each in new if each.pid and each.port in healthy}
+        self._greeted |= {each.pid for each in new if each.pid and self._ports(each) <= healthy}
         replicas = tuple(
             each.model_copy(update={"ready": each.ready and each.pid in self._greeted})
             for each in fleet.replicas
         )
         return fleet.model_copy(update={"replicas": replicas})
+
+    def _ports(self, replica: ReplicaStatus) -> set[int | None]:
+        """Those that Envoy is told of."""
+        return {replica.port, *({replica.grpc_port} - {None} if self._wish.grpc else ())}

@@ -8,28 +8,24 @@ the client and the judge as they are.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from modelway.contract import Frozen
+from serving.gateway.wires import GRPC, HTTP, TYPES, Json, Kind, Wire, retried
 
-Json = dict[str, Any]
 ROUTE_CONFIG = "gateway"
 STAT_PREFIX = "in"
-_TYPES = "type.googleapis.com/envoy"
 _REQUEST_TIMEOUT = "15s"
-_RETRIES = 2
-"""One request ends three processes at most, should it be one that ends them."""
-_RESELECTIONS = 32
-"""Draws of a replica that was not tried yet. A dead one has the fewest requests and is drawn most."""
-_UNSEEN = "connect-failure,refused-stream,reset-before-request"
-_LOST = f"{_UNSEEN},reset"
-_SCORING = ({"prefix": "/v2/models/"}, {"prefix": "/v1/models/"})
-_JOB = {"prefix": "/", "query_parameters": [{"name": "async", "present_match": True}]}
-_REST = {"prefix": "/"}
 _MOST = {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 1024}
 _BREAKERS = {"circuit_breakers": {"thresholds": [_MOST]}}
+_PROBING: Json = {
+    "timeout": "1s",
+    "interval": "0.5s",
+    "no_traffic_interval": "0.5s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+}
 _BALANCING = {
     "healthy_panic_threshold": {"value": 0},  # else an ejected sole endpoint keeps its traffic
     "update_merge_window": "0s",  # else Envoy's worker learns of a replica's health a second after we do
@@ -41,42 +37,67 @@ class Endpoints(Frozen):
 
     revision: str
     ports: tuple[int, ...]
+    grpc_ports: tuple[int, ...] = ()
+
+    def at(self, wire: Wire) -> tuple[int, ...]:
+        """Where they speak this protocol; empty where they do not."""
+        return self.grpc_ports if wire is GRPC else self.ports
 
 
-def cluster_name(revision: str) -> str:
+class Calls(Frozen):
+    """How far gRPC is served."""
+
+    pinnable: tuple[str, ...] = ()
+    """Revisions that a call may ask for."""
+    complete: bool = False
+    """Every revision with traffic speaks it; until then calls are answered UNAVAILABLE."""
+
+
+def cluster_name(revision: str, wire: Wire = HTTP) -> str:
     """Envoy's name for a revision's replicas; Envoy's counters carry it."""
-    return f"rev_{revision.replace('.', '_')}"
+    return f"{wire.prefix}rev_{revision.replace('.', '_')}"
 
 
-def arm_name(revision: str) -> str:
+def arm_name(revision: str, wire: Wire = HTTP) -> str:
     """Envoy's name for a revision and those that stand in for it."""
-    return f"arm_{revision.replace('.', '_')}"
+    return f"{wire.prefix}arm_{revision.replace('.', '_')}"
 
 
 def clusters(endpoints: Sequence[Endpoints], weights: Mapping[str, int]) -> Json:
     """The cluster discovery document."""
     sharing = [revision for revision, weight in sorted(weights.items(), key=_heaviest) if weight]
-    known = {each.revision for each in endpoints}
     resources: list[Json] = []
-    for each in endpoints:
-        others = [name for name in sharing if name != each.revision and name in known]
-        resources += [_cluster(each, alone=not others), _arm(each.revision, others)]
+    for wire in (HTTP, GRPC):
+        known = {each.revision: each.at(wire) for each in endpoints if each.at(wire)}
+        for revision, ports in known.items():
+            others = [name for name in sharing if name != revision and name in known]
+            resources += [_cluster(revision, ports, wire, alone=not others), _arm(revision, others, wire)]
     return _discovery(resources)
 
 
-def routes(weights: Mapping[str, int], pinnable: Sequence[str], mirror: str | None) -> Json:
+def routes(
+    weights: Mapping[str, int], pinnable: Sequence[str], mirror: str | None, calls: Calls | None = None
+) -> Json:
     """The route discovery document.
 
     Args:
         weights: Percent per revision; empty answers 503.
         pinnable: Revisions that a request may ask for by the header `x-revision`.
         mirror: Revision that gets a copy of every request and whose answers nobody sees.
+        calls: How gRPC is served; None where it is not.
     """
-    shares = _shares(tuple(sorted(weights.items())))
-    return _routed(pinnable, {"weighted_clusters": {"clusters": shares}}, mirror)
+    slots = tuple(sorted(weights.items()))
+
+    def spread(wire: Wire) -> Json:
+        mirrored = {"request_mirror_policies": [{"cluster": cluster_name(mirror, wire)}]} if mirror else {}
+        return {"weighted_clusters": {"clusters": _shares(slots, wire)}, **mirrored}
+
+    return _routed(pinnable, spread, calls)
 
 
-def sticky_routes(slots: Sequence[tuple[str, int]], pinnable: Sequence[str], header: str) -> Json:
+def sticky_routes(
+    slots: Sequence[tuple[str, int]], pinnable: Sequence[str], header: str, calls: Calls | None = None
+) -> Json:
     """The route discovery document of an a-b test: the hash of a header chooses the arm.
 
     Envoy takes the hash modulo the sum of all weights and walks the list: whoever stands in the same
@@ -85,20 +106,33 @@ def sticky_routes(slots: Sequence[tuple[str, int]], pinnable: Sequence[str], hea
     Args:
         slots: Revision and percent, in the order of the hash range.
         pinnable: As in `routes`.
-        header: Name of the key's header, lower case.
+        header: Name of the key's header, lower case; of gRPC its metadata.
+        calls: As in `routes`.
     """
-    spread = {
-        "weighted_clusters": {"clusters": _shares(slots), "use_hash_policy": True},
-        "hash_policy": [{"header": {"header_name": header}}],
-    }
-    return _routed(pinnable, spread, None)
+
+    def spread(wire: Wire) -> Json:
+        return {
+            "weighted_clusters": {"clusters": _shares(slots, wire), "use_hash_policy": True},
+            "hash_policy": [{"header": {"header_name": header}}],
+        }
+
+    return _routed(pinnable, spread, calls)
 
 
-def _routed(pinnable: Sequence[str], spread: Json, mirror: str | None) -> Json:
-    routes = [*map(_pin, pinnable), *_spread(spread, mirror)]
+def _routed(pinnable: Sequence[str], spread: Callable[[Wire], Json], calls: Calls | None) -> Json:
+    """Calls before requests, whose last kind matches everything."""
+    pins = [(GRPC, name) for name in (calls.pinnable if calls else ())] + [(HTTP, name) for name in pinnable]
+    routes = [route for wire, name in pins for route in _pin(name, wire)]
+    if calls is not None:
+        routes += (
+            _spread(spread(GRPC), GRPC)
+            if calls.complete
+            else [_nobody(GRPC, "not every revision with traffic speaks gRPC yet")]
+        )
+    routes += _spread(spread(HTTP), HTTP)
     host = {"name": "all", "domains": ["*"], "routes": routes}
     resource = {
-        "@type": f"{_TYPES}.config.route.v3.RouteConfiguration",
+        "@type": f"{TYPES}.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
         "virtual_hosts": [host],
     }
@@ -124,11 +158,11 @@ def _discovery(resources: list[Json]) -> Json:
     return {"version_info": hashlib.sha256(text.encode()).hexdigest()[:16], "resources": resources}
 
 
-def _cluster(each: Endpoints, *, alone: bool) -> Json:
-    name = cluster_name(each.revision)
-    hosts = [{"endpoint": {"address": _address(port)}} for port in each.ports]
+def _cluster(revision: str, ports: Sequence[int], wire: Wire, *, alone: bool) -> Json:
+    name = cluster_name(revision, wire)
+    hosts = [{"endpoint": {"address": _address(port)}} for port in ports]
     return {
-        "@type": f"{_TYPES}.config.cluster.v3.Cluster",
+        "@type": f"{TYPES}.config.cluster.v3.Cluster",
         "name": name,
         "type": "STATIC",
         "connect_timeout": "0.25s",
@@ -136,39 +170,29 @@ def _cluster(each: Endpoints, *, alone: bool) -> Json:
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]},
         **_BREAKERS,
         "common_lb_config": _BALANCING,
-        "health_checks": [_probe()],
-        **_ejection(each, alone=alone),
+        "health_checks": [_PROBING | wire.probe],
+        **wire.upstream,
+        **_ejection(len(ports), alone=alone),
     }
 
 
-def _ejection(each: Endpoints, *, alone: bool) -> Json:
+def _ejection(replicas: int, *, alone: bool) -> Json:
     """Eject a replica that fails in a row, unless nobody could stand in for it."""
     share = 50 if alone else 100
-    if alone and len(each.ports) < 2:  # noqa: PLR2004 - one replica
+    if alone and replicas < 2:  # noqa: PLR2004 - one replica
         return {}
     rule = {"consecutive_5xx": 20, "consecutive_gateway_failure": 5, "interval": "1s"}
     return {"outlier_detection": {**rule, "base_ejection_time": "5s", "max_ejection_percent": share}}
 
 
-def _probe() -> Json:
-    return {
-        "timeout": "1s",
-        "interval": "0.5s",
-        "no_traffic_interval": "0.5s",
-        "unhealthy_threshold": 2,
-        "healthy_threshold": 1,
-        "http_health_check": {"path": "/v2/health/ready"},
-    }
-
-
-def _arm(revision: str, others: Sequence[str]) -> Json:
+def _arm(revision: str, others: Sequence[str], wire: Wire) -> Json:
     kind = {
-        "@type": f"{_TYPES}.extensions.clusters.aggregate.v3.ClusterConfig",
-        "clusters": [cluster_name(name) for name in (revision, *others)],
+        "@type": f"{TYPES}.extensions.clusters.aggregate.v3.ClusterConfig",
+        "clusters": [cluster_name(name, wire) for name in (revision, *others)],
     }
     return {
-        "@type": f"{_TYPES}.config.cluster.v3.Cluster",
-        "name": arm_name(revision),
+        "@type": f"{TYPES}.config.cluster.v3.Cluster",
+        "name": arm_name(revision, wire),
         "connect_timeout": "0.25s",
         "lb_policy": "CLUSTER_PROVIDED",
         **_BREAKERS,  # the arm's breaker counts retries; by default three at a time
@@ -176,58 +200,50 @@ def _arm(revision: str, others: Sequence[str]) -> Json:
     }
 
 
-def _pin(revision: str) -> Json:
+def _pin(revision: str, wire: Wire) -> list[Json]:
     header = {"name": "x-revision", "string_match": {"exact": revision}}
-    return {
-        "match": {"prefix": "/", "headers": [header]},
-        "route": {"cluster": cluster_name(revision), "timeout": _REQUEST_TIMEOUT},
-        "response_headers_to_add": [_names(revision)],
-    }
-
-
-def _shares(weights: Sequence[tuple[str, int]]) -> list[Json]:
     return [
-        {"name": arm_name(name), "weight": weight, "response_headers_to_add": [_names(name)]}
+        {
+            "match": {**kind.match, "headers": [header]},
+            "route": {"cluster": cluster_name(revision, wire), **_limits(kind)},
+            "response_headers_to_add": [_names(revision)],
+        }
+        for kind in wire.pinned
+    ]
+
+
+def _shares(weights: Sequence[tuple[str, int]], wire: Wire) -> list[Json]:
+    return [
+        {"name": arm_name(name, wire), "weight": weight, "response_headers_to_add": [_names(name)]}
         for name, weight in weights
         if weight
     ]
 
 
-def _spread(spread: Json, mirror: str | None) -> list[Json]:
-    """Scoring may be repeated. Handing in or withdrawing a job and loading a model may not."""
+def _spread(spread: Json, wire: Wire) -> list[Json]:
     if not spread["weighted_clusters"]["clusters"]:
-        text = {"inline_string": "no revision has any traffic\n"}
-        return [{"match": _REST, "direct_response": {"status": 503, "body": text}}]
-    common = {**spread, "timeout": _REQUEST_TIMEOUT}
-    if mirror:
-        common["request_mirror_policies"] = [{"cluster": cluster_name(mirror)}]
-    kinds = [(_JOB, _UNSEEN), *((match, _LOST) for match in _SCORING), (_REST, _UNSEEN)]
-    return [{"match": match, "route": {**common, "retry_policy": _retry(when)}} for match, when in kinds]
+        return [_nobody(wire, "no revision has any traffic")]
+    return [
+        {
+            "match": kind.match,
+            "route": {**spread, **_limits(kind), "retry_policy": retried(kind)},
+        }
+        for kind in wire.kinds
+    ]
+
+
+def _nobody(wire: Wire, why: str) -> Json:
+    answer = {"status": 503, "body": {"inline_string": f"{why}\n"}}
+    return {"match": wire.kinds[-1].match, "direct_response": answer}
+
+
+def _limits(kind: Kind) -> Json:
+    return {"timeout": _REQUEST_TIMEOUT, **kind.limits}
 
 
 def _names(revision: str) -> Json:
     """The arm's name, where the runtime did not say its own: an answer of Envoy's."""
     return {"header": {"key": "x-revision", "value": revision}, "append_action": "ADD_IF_ABSENT"}
-
-
-def _retry(when: str) -> Json:
-    """Try again on the next arm where there is one, else on another replica."""
-    extension = f"{_TYPES}.extensions.retry"
-    config = {
-        "@type": f"{extension}.priority.previous_priorities.v3.PreviousPrioritiesConfig",
-        "update_frequency": 1,
-    }
-    others = {"@type": f"{extension}.host.previous_hosts.v3.PreviousHostsPredicate"}
-    return {
-        "retry_on": when,
-        "num_retries": _RETRIES,
-        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.01s"},
-        "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": config},
-        "retry_host_predicate": [
-            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": others}
-        ],
-        "host_selection_retry_max_attempts": _RESELECTIONS,
-    }
 
 
 def _address(port: int) -> Json:
@@ -241,7 +257,7 @@ def _watch(folder: Path, name: str) -> Json:
 
 def _listener(folder: Path, port: int) -> Json:
     manager = {
-        "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": STAT_PREFIX,
         "codec_type": "AUTO",
         "generate_request_id": False,
@@ -249,7 +265,7 @@ def _listener(folder: Path, port: int) -> Json:
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": f"{_TYPES}.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{TYPES}.extensions.filters.http.router.v3.Router"},
             }
         ],
     }

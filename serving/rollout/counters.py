@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modelway.contract import Frozen
 from serving.gateway import xds
+from serving.gateway.wires import GRPC, HTTP, Wire
 from serving.rollout.target import Observations
 
 Counters = Mapping[str, int]
@@ -68,8 +69,7 @@ def parse(text: str) -> dict[str, int]:
     declared = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
     found = {name: 0 for name, family in _FAMILIES.items() if family in declared}
     for name, labels, value in _samples(text):
-        key = _key(name, labels)
-        if key in found:
+        for key in found.keys() & _keys(name, labels):
             found[key] += int(float(value))
     return found
 
@@ -77,6 +77,7 @@ def parse(text: str) -> dict[str, int]:
 _FAMILIES = {
     "served": _REQUESTS,
     "failed": _REQUESTS,
+    "failed_grpc": _REQUESTS,
     "rejected": _REQUESTS,
     "slow": _SLOW,
     "timed": _LATENCY,
@@ -90,20 +91,30 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], str]]:
     return [(m[1], dict(_LABEL.findall(m[2] or "")), m[3]) for m in matches if m]
 
 
-def _key(name: str, labels: Mapping[str, str]) -> str:
+def _keys(name: str, labels: Mapping[str, str]) -> frozenset[str]:
     if name == _FALLBACK:
-        return "" if labels.get("reason") in _DATA_REASONS else "softened"
+        return () if labels.get("reason") in _DATA_REASONS else ("softened",)
     if name != _REQUESTS:
-        return {_SLOW: "slow", f"{_LATENCY}_count": "timed", _INVALID: "invalid"}.get(name, "")
-    return {"4": "rejected", "5": "failed"}.get(labels.get("status", "")[:1], "served")
+        return {_SLOW: ("slow",), f"{_LATENCY}_count": ("timed",), _INVALID: ("invalid",)}.get(name, ())
+    failed = ("failed", "failed_grpc") if labels.get("protocol") == "grpc" else ("failed",)
+    return {"4": ("rejected",), "5": failed}.get(labels.get("status", "")[:1], ("served",))
 
 
 def gateway_view(stats: Mapping[str, int], revision: str) -> dict[str, int]:
-    """What Envoy counts for a revision: failed answers, and requests that it could not even hand over."""
-    names = (xds.cluster_name(revision), xds.arm_name(revision))
+    """What Envoy counts for a revision: failed answers, and requests that it could not even hand over.
+
+    A call that the revision itself failed came in an answer of status 200, whatever its `grpc-status`. So
+    Envoy's failures of gRPC are calls that no replica has answered.
+    """
+
+    def counted(what: str, *wires: Wire) -> int:
+        names = [name(revision, wire) for wire in wires for name in (xds.cluster_name, xds.arm_name)]
+        return sum(stats.get(f"cluster.{name}.{what}", 0) for name in names)
+
     return {
-        "gateway_failed": sum(stats.get(f"cluster.{name}.upstream_rq_5xx", 0) for name in names),
-        "gateway_retried": sum(stats.get(f"cluster.{name}.upstream_rq_retry", 0) for name in names),
+        "gateway_failed": counted("upstream_rq_5xx", HTTP),
+        "gateway_lost": counted("upstream_rq_5xx", GRPC),
+        "gateway_retried": counted("upstream_rq_retry", HTTP, GRPC),
     }
 
 
@@ -135,13 +146,15 @@ def observed(ledger: Ledger, revision: str, *, replicas_known: bool, gateway_kno
 
     A request that the runtime never finished shows at the gateway alone: the gateway's failures beyond the
     runtime's own, and the requests that had to be handed to another. A failure that the fallback rule
-    softened is one, though its client and the gateway saw a 200. Without the gateway's view errors are
-    not known; without the replicas' view the latencies are not.
+    softened is one, though its client and the gateway saw a 200. How many of those came over gRPC nobody
+    counts: all are taken for HTTP's, so that none hides a request that was lost. Without the gateway's
+    view errors are not known; without the replicas' view the latencies are not.
     """
     sums = ledger.totals.get(revision, {})
     failed, served = sums.get("failed", 0), sums.get("served", 0)
-    seen_to_fail = failed - sums.get("softened", 0)
-    unanswered = max(0, sums.get("gateway_failed", 0) - seen_to_fail) + sums.get("gateway_retried", 0)
+    seen_to_fail = max(0, failed - sums.get("failed_grpc", 0) - sums.get("softened", 0))
+    lost = max(0, sums.get("gateway_failed", 0) - seen_to_fail) + sums.get("gateway_lost", 0)
+    unanswered = lost + sums.get("gateway_retried", 0)
     errors_known = gateway_known and ("failed" in sums or not replicas_known)
     return Observations(
         requests=served + failed + unanswered if errors_known else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from modelway.errors import ConfigError, NotReadyError, PortInUseError, TransitionError
 from modelway.stats.sequential import Counts
 from serving.gateway.control import Gateway
-from serving.gateway.desired import Desired, RevisionSpec, Status, Sticky
+from serving.gateway.desired import Desired, Status, Sticky
 from serving.gateway.files import get, put
 from serving.rollout.arms import shares
 from serving.rollout.counters import Ledger, add, observed
@@ -18,6 +18,7 @@ from serving.rollout.local_readings import (
     replica_readings,
     signature_of,
 )
+from serving.rollout.local_wishes import grpc_asked, spec_of, with_revision
 from serving.rollout.pairing import Pairing
 from serving.rollout.rewards import Rewards
 from serving.rollout.sights import Pairs, RewardSource, Slot, Smoke
@@ -83,15 +84,24 @@ class LocalTarget:
         self._gateway.stop()
 
     def serve(
-        self, revision: Revision, *, replicas: int = 1, port: int | None = None, limit_s: float = 60.0
+        self,
+        revision: Revision,
+        *,
+        replicas: int = 1,
+        port: int | None = None,
+        limit_s: float = 60.0,
+        grpc: bool | None = None,
     ) -> str:
         """Give one revision all traffic, at once, and let the others go. Returns the gateway's URL.
 
         Raises:
             NotReadyError: Its replicas did not become ready; traffic stayed where it was.
             PortInUseError: As `start`.
+            ConfigError: As `deploy`.
         """
-        self.deploy(revision, replicas=replicas)  # first: a gateway that starts begins with what it finds
+        self.deploy(
+            revision, replicas=replicas, grpc=grpc
+        )  # first: a gateway that starts begins with what it finds
         try:
             url = self.start(port=port)
             self._gateway.until(lambda: self._complete(revision.id), limit_s, f"revision {revision.id}")
@@ -100,6 +110,7 @@ class LocalTarget:
             raise
         self.route({revision.id: FULL})
         self._gateway.until(lambda: self._alone(revision.id), limit_s, "the new routes")
+        self._gateway.until(self._calls_answered, limit_s, "gRPC's routes")
         for other in sorted(set(self._layout.read_desired().revisions) - {revision.id}):
             self.retire(other)
         return url
@@ -153,33 +164,22 @@ class LocalTarget:
         second = answered(self.status())
         return None if first is None or second is None else max(0, second - first) / over_s
 
-    def deploy(self, revision: Revision, *, replicas: int) -> None:
-        """Ask for replicas of a revision.
+    def deploy(self, revision: Revision, *, replicas: int, grpc: bool | None = None) -> None:
+        """Ask for replicas of a revision; with `grpc` also for gRPC at the gateway, or for none of it.
 
         Raises:
-            ConfigError: The name already stands for another bundle.
+            ConfigError: The name already stands for another bundle, or the settings do not hold.
         """
-        spec = RevisionSpec(
-            bundle=revision.bundle.resolve(),
-            digest=revision.digest,
-            verify_key=revision.verify_key.resolve(),
-            replicas=replicas,
-            settings=self._layout.settings if self._layout.settings.is_file() else None,
-        )
-
-        def change(wish: Desired) -> Desired:
-            _require_same(revision.id, wish.revisions.get(revision.id), spec)
-            return wish.model_copy(update={"revisions": {**wish.revisions, revision.id: spec}})
-
-        self._layout.edit(change)
+        spec, calls = spec_of(revision, replicas, self._layout), grpc_asked(self._layout.settings, grpc)
+        self._layout.edit(lambda wish: with_revision(wish, revision, spec, grpc=calls))
 
     def ready(self, revision: RevisionId) -> Readiness | None:
         """How far it has come; starts a supervisor that was killed."""
         status = self._gateway.revive()
-        found = status.revisions.get(revision) if status else None
-        if found is None or revision not in self._layout.read_desired().revisions:
+        found, wish = status.revisions.get(revision) if status else None, self._layout.read_desired()
+        if found is None or revision not in wish.revisions:
             return None
-        return readiness_of(found)
+        return readiness_of(found, grpc=wish.grpc)
 
     def route(self, weights: Mapping[RevisionId, int], *, mirror: RevisionId | None = None) -> None:
         """Ask for shares of traffic; `routing` says when they are in effect."""
@@ -289,11 +289,6 @@ class LocalTarget:
     def _alone(self, revision: RevisionId) -> bool | None:
         return ((found := self.routing()) is not None and found.weights.get(revision) == FULL) or None
 
-
-def _require_same(name: RevisionId, before: RevisionSpec | None, spec: RevisionSpec) -> None:
-    if before is not None and before.digest != spec.digest:
-        raise ConfigError(
-            f"revision {name} already runs bundle {before.digest[:12]}",
-            expected=f"a new name for bundle {spec.digest[:12]}",
-            remedy="a revision never changes its bundle: retire it first, or name the new one otherwise",
-        )
+    def _calls_answered(self) -> bool | None:
+        status = self.status()
+        return (status is not None and status.grpc == self._layout.read_desired().grpc) or None

@@ -57,12 +57,12 @@ def answered(status: Status | None) -> int | None:
     return sum(known) if known else None
 
 
-def readiness_of(found: RevisionStatus) -> Readiness:
-    """How far the replicas of a revision have come."""
+def readiness_of(found: RevisionStatus, *, grpc: bool) -> Readiness:
+    """How far the replicas of a revision have come; one without gRPC has not, where `grpc` is asked for."""
     problems = [replica.problem for replica in found.replicas if replica.problem]
     return Readiness(
         wanted=found.wanted,
-        ready=found.ready,
+        ready=sum(each.ready and (each.grpc_port is not None or not grpc) for each in found.replicas),
         restarts=sum(replica.restarts for replica in found.replicas),
         problem=problems[-1] if problems else "",
     )

@@ -20,6 +20,7 @@ REPLICAS = st.builds(
     log=st.just(Path("a.log")),
     spec=st.just(SPEC),
     port=st.integers(1, 65535),
+    grpc_port=st.none() | st.integers(1, 65535),
     started_at_s=SECONDS,
     start_again_at_s=SECONDS,
     leaving_since_s=st.none() | SECONDS,
@@ -29,6 +30,8 @@ FLEETS = st.builds(FleetLeft, made=st.integers(0, 99), replicas=st.lists(REPLICA
 PLANES = st.builds(
     PlaneLeft,
     clusters=st.just({"a1": {"v1": (1, 2)}, "a2": {"v2": (3,)}}),
+    grpc_clusters=st.just({"a1": {"v1": (11, 12)}, "a2": {}}),
+    answering=st.just(("b1",)),
     routes=st.just({"b1": Desired(revisions={"v1": SPEC}, weights={"v1": 100})}),
     last=st.just({"cds": "a2", "rds": "b1"}),
 )

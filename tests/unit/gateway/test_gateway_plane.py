@@ -54,15 +54,24 @@ SPEC = RevisionSpec(bundle=Path("b"), digest="d", verify_key=Path("k"))
 PORTS = {"v1": (1001,), "v2": (1002, 1003), "v3": (1004,)}
 
 
-def wish(*revisions: str, mirror: str | None = None, **weights: int) -> Desired:
-    return Desired(revisions=dict.fromkeys(revisions, SPEC), weights=weights, mirror=mirror)
+CALLS = {name: tuple(port + 1000 for port in ports) for name, ports in PORTS.items()}
+
+
+def wish(*revisions: str, mirror: str | None = None, grpc: bool = False, **weights: int) -> Desired:
+    return Desired(revisions=dict.fromkeys(revisions, SPEC), weights=weights, mirror=mirror, grpc=grpc)
 
 
 def settle(plane: Plane, envoy: FakeEnvoy, desired: Desired) -> None:
     for _ in range(4):
-        plane.turn(desired, {name: PORTS[name] for name in desired.revisions})
+        plane.turn(desired, *ports_of(desired))
         envoy.follow("cds")
         envoy.follow("rds")
+
+
+def ports_of(desired: Desired) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, tuple[int, ...]]]:
+    return {name: PORTS[name] for name in desired.revisions}, {
+        name: CALLS[name] for name in desired.revisions
+    }
 
 
 def test_without_traffic_there_are_routes_all_the_same() -> None:
@@ -121,6 +130,9 @@ WISHES = [
     wish("v1", "v2", v1=50, v2=50),
     wish("v2", "v3", v2=1, v3=99),
     wish("v3", v3=100),
+    wish("v1", "v2", v1=100, mirror="v2", grpc=True),
+    wish("v1", "v2", v1=50, v2=50, grpc=True),
+    wish("v3", v3=100, grpc=True),
 ]
 
 
@@ -132,7 +144,7 @@ def test_no_route_in_effect_ever_names_an_unknown_cluster(
     envoy = FakeEnvoy()
     plane = Plane(envoy)  # type: ignore[arg-type] # a fake
     for desired, clusters, routes, clusters_again in turns:
-        plane.turn(desired, {name: PORTS[name] for name in desired.revisions})
+        plane.turn(desired, *ports_of(desired))
         for kind, follows in (("cds", clusters), ("rds", routes), ("cds", clusters_again)):
             if follows:
                 envoy.follow(kind)  # asserts it
@@ -143,4 +155,26 @@ def test_no_route_in_effect_ever_names_an_unknown_cluster(
     effect = plane.in_effect
     assert effect is not None
     assert effect.weights == last.weights
+    assert plane.answers_grpc == last.grpc
     assert plane.routed_ports == {port for name in last.revisions for port in PORTS[name]}
+
+
+def test_calls_are_answered_once_everybody_with_traffic_speaks_grpc() -> None:
+    envoy = FakeEnvoy()
+    plane = Plane(envoy)  # type: ignore[arg-type] # a fake
+    both = wish("v1", "v2", v1=95, v2=5, grpc=True)
+    ports, calls = ports_of(both)
+    for speaking, answered in (({"v1": calls["v1"]}, False), (calls, True)):
+        for _ in range(3):
+            plane.turn(both, ports, speaking)
+            envoy.follow("cds")
+            envoy.follow("rds")
+        plane.turn(both, ports, speaking)
+        assert plane.answers_grpc == answered
+
+    assert {"grpc_arm_v1", "grpc_arm_v2"} <= envoy.named()
+    off = both.model_copy(update={"grpc": False})
+    settle(plane, envoy, off)
+    plane.turn(off, ports, calls)
+    assert not plane.answers_grpc
+    assert not [name for name in envoy.known() if name.startswith("grpc_")]

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.gateway import xds
-from serving.gateway.xds import Endpoints
+from serving.gateway.xds import Calls, Endpoints
 
 
 def named(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -116,3 +116,70 @@ def test_sticky_routes_hash_the_key_and_keep_the_order_of_the_slots() -> None:
     assert clusters == [("arm_v1", 60), ("arm_v1", 20), ("arm_v3", 20)]
     assert route["weighted_clusters"]["use_hash_policy"] is True
     assert route["hash_policy"] == [{"header": {"header_name": "x-key"}}]
+
+
+def routed(document: dict[str, Any]) -> list[dict[str, Any]]:
+    routes: list[dict[str, Any]] = document["resources"][0]["virtual_hosts"][0]["routes"]
+    return routes
+
+
+def test_grpc_has_clusters_and_arms_of_its_own_at_ports_of_its_own() -> None:
+    arms = [
+        Endpoints(revision="v1", ports=(1,), grpc_ports=(11,)),
+        Endpoints(revision="v2", ports=(2,), grpc_ports=(12,)),
+        Endpoints(revision="old", ports=(3,)),
+    ]
+
+    document = xds.clusters(arms, {"v1": 90, "v2": 5, "old": 5})
+
+    cluster = named(document, "grpc_rev_v2")
+    (host,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert host["endpoint"]["address"]["socket_address"]["port_value"] == 12
+    assert "grpc_health_check" in cluster["health_checks"][0]
+    assert "http2_protocol_options" in str(cluster["typed_extension_protocol_options"])
+    order = named(document, "grpc_arm_v2")["cluster_type"]["typed_config"]["clusters"]
+    assert order == ["grpc_rev_v2", "grpc_rev_v1"]  # never one that cannot speak it
+    assert not {each["name"] for each in document["resources"]} & {"grpc_rev_old", "grpc_arm_old"}
+    assert "typed_extension_protocol_options" not in named(document, "rev_v2")
+
+
+def test_calls_are_shared_out_as_requests_are_and_told_by_their_content_type() -> None:
+    calls = Calls(pinnable=("v1",), complete=True)
+    routes = routed(xds.routes({"v1": 95, "v2": 5}, ["v1", "v2"], "v2", calls))
+
+    spread = [each["route"] for each in routes if "grpc" in each["match"] and "headers" not in each["match"]]
+    for route in spread:
+        shares = {c["name"]: c["weight"] for c in route["weighted_clusters"]["clusters"]}
+        assert shares == {"grpc_arm_v1": 95, "grpc_arm_v2": 5}
+        assert route["request_mirror_policies"] == [{"cluster": "grpc_rev_v2"}]
+    infer, watch, rest = spread
+    assert set(infer["retry_policy"]["retry_on"].split(",")) == {*UNSEEN, "reset"}
+    assert set(rest["retry_policy"]["retry_on"].split(",")) == UNSEEN
+    assert (infer["timeout"], watch["timeout"], watch["idle_timeout"]) == ("15s", "0s", "0s")
+    pinned = [each["route"]["cluster"] for each in routes if "headers" in each["match"]]
+    assert pinned == ["grpc_rev_v1", "grpc_rev_v1", "rev_v1", "rev_v2"]  # a Watch, any call; requests
+
+
+def test_calls_are_unavailable_until_everybody_with_traffic_speaks_grpc() -> None:
+    routes = routed(xds.routes({"v1": 95, "v2": 5}, ["v1"], None, Calls(pinnable=("v1",))))
+
+    *_, nobody, _, _, _, _ = routes
+    assert nobody["match"] == {"prefix": "/", "grpc": {}}
+    assert nobody["direct_response"]["status"] == 503
+
+
+def test_sticky_calls_hash_the_same_key_over_the_same_slots() -> None:
+    slots = (("v1", 60), ("v1", 20), ("v3", 20))
+    routes = routed(xds.sticky_routes(slots, [], "x-key", Calls(complete=True)))
+
+    first = routes[0]["route"]
+    assert first["hash_policy"] == routes[-1]["route"]["hash_policy"]
+    found = [(c["name"], c["weight"]) for c in first["weighted_clusters"]["clusters"]]
+    assert found == [("grpc_arm_v1", 60), ("grpc_arm_v1", 20), ("grpc_arm_v3", 20)]
+
+
+def test_without_grpc_the_documents_say_nothing_of_it() -> None:
+    arms = [Endpoints(revision="v1", ports=(1,))]
+
+    assert "grpc" not in str(xds.clusters(arms, {"v1": 100}))
+    assert "grpc" not in str(xds.routes({"v1": 100}, ["v1"], None))

@@ -25,7 +25,14 @@ def reading(source: str, counters: dict[str, int] | None, revision: str = "v1") 
 
 
 def test_a_page_by_hand() -> None:
-    assert parse(PAGE) == {"served": 90, "rejected": 7, "failed": 3, "timed": 93, "slow": 0}
+    assert parse(PAGE) == {
+        "served": 90,
+        "rejected": 7,
+        "failed": 3,
+        "failed_grpc": 0,
+        "timed": 93,
+        "slow": 0,
+    }
 
 
 def test_what_a_page_does_not_declare_is_not_known() -> None:
@@ -128,4 +135,39 @@ def test_the_gateways_view_sums_direct_and_shared_traffic() -> None:
         "cluster.arm_v1.upstream_rq_5xx": 100,
     }
 
-    assert gateway_view(stats, "v1.2") == {"gateway_failed": 5, "gateway_retried": 4}
+    assert gateway_view(stats, "v1.2") == {"gateway_failed": 5, "gateway_lost": 0, "gateway_retried": 4}
+
+
+def test_both_protocols_count_on_the_runtimes_page_and_at_the_gateway() -> None:
+    metrics = Metrics(model="credit", revision="v1", limit_ms=25.0)
+    for protocol, statuses in (("v2", (200, 500)), ("grpc", (200, 200, 500, 504))):
+        for status in statuses:
+            metrics.meter(protocol).scored(status, 200_000_000, 1)
+    stats = {
+        "cluster.arm_v1.upstream_rq_5xx": 1,
+        "cluster.grpc_arm_v1.upstream_rq_5xx": 2,
+        "cluster.grpc_rev_v1.upstream_rq_5xx": 3,
+        "cluster.grpc_arm_v1.upstream_rq_retry": 4,
+    }
+
+    found = parse(exposition(metrics.families()).decode())
+    assert [found[key] for key in ("served", "failed", "failed_grpc", "timed", "slow")] == [3, 3, 2, 6, 6]
+    assert gateway_view(stats, "v1") == {"gateway_failed": 1, "gateway_lost": 5, "gateway_retried": 4}
+
+
+def test_a_failed_call_hides_no_request_that_was_lost_nor_a_failed_request_a_lost_call() -> None:
+    # Over HTTP 3 failed in the runtime, and Envoy saw those and 2 more. Over gRPC 4 failed, and Envoy lost 5.
+    sums = {"served": 90, "failed": 7, "failed_grpc": 4, "gateway_failed": 5, "gateway_lost": 5}
+
+    seen = observed(Ledger(totals={"v1": sums}), "v1", replicas_known=True, gateway_known=True)
+
+    assert (seen.requests, seen.server_errors) == (90 + 7 + 2 + 5, 7 + 2 + 5)
+
+
+def test_softened_calls_never_make_more_errors_than_the_gateway_saw() -> None:
+    # 6 calls failed, all softened; over HTTP nothing did, and Envoy saw one failure: a request that was lost.
+    sums = {"served": 90, "failed": 6, "failed_grpc": 6, "softened": 6, "gateway_failed": 1}
+
+    seen = observed(Ledger(totals={"v1": sums}), "v1", replicas_known=True, gateway_known=True)
+
+    assert (seen.requests, seen.server_errors) == (97, 7)
