@@ -91,7 +91,7 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], str]]:
     return [(m[1], dict(_LABEL.findall(m[2] or "")), m[3]) for m in matches if m]
 
 
-def _keys(name: str, labels: Mapping[str, str]) -> frozenset[str]:
+def _keys(name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     if name == _FALLBACK:
         return () if labels.get("reason") in _DATA_REASONS else ("softened",)
     if name != _REQUESTS:
