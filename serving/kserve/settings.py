@@ -26,7 +26,7 @@ class KServeSettings(Frozen):
     kubeconfig: str = ""
     """Empty: the pod's own credentials, then `KUBECONFIG`."""
     context: str = ""
-    gateway_url: str = ""
+    gateway_url: str = Field(default="", pattern=r"^(https?://[^\s/?#]+(/\S*)?)?$")
     """Where clients reach the gateway; empty takes the URL that KServe says."""
     service_account: str = ""
     max_replicas: int = Field(default=0, ge=0)

@@ -36,6 +36,11 @@ def test_the_shipped_stack_is_read_by_flavor_and_target_alike():
     assert not KServeConfig(**deployer.config).is_local
 
 
+@pytest.mark.parametrize("url", ["", "https://models.example.com", "http://10.0.0.7:8080/models"])
+def test_an_address_of_a_gateway_is_taken(url: str):
+    assert KServeSettings.of(config(gateway_url=url)).gateway_url == url
+
+
 def test_a_target_is_made_without_asking_the_cluster(tmp_path: Path):
     target = kserve_target(config(root=str(tmp_path)), "credit", bundles=tmp_path)
 
@@ -58,6 +63,8 @@ def test_the_service_may_stand_in_the_settings_and_must_stand_somewhere(tmp_path
         pytest.param({"storage": "/mnt/models"}, "`storage`", id="storage-that-is-no-url"),
         pytest.param({"mode": "Raw"}, "`mode`", id="unknown-mode"),
         pytest.param({"max_replicas": -1}, "`max_replicas`", id="negative"),
+        pytest.param({"gateway_url": "gateway.example.com"}, "`gateway_url`", id="address-without-scheme"),
+        pytest.param({"gateway_url": "http://"}, "`gateway_url`", id="address-without-host"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, object], said: str):
