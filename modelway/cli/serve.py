@@ -28,6 +28,9 @@ def serve(
     bundle: Path = typer.Option(None, help="Serve this bundle folder instead of a registered model."),
     port: int = typer.Option(None, help=f"Gateway port; {DEFAULT_PORT} unless one is running."),
     replicas: int = typer.Option(1, min=1, help="Predictor processes."),
+    grpc: bool = typer.Option(
+        None, "--grpc/--no-grpc", help="Answer gRPC at the gateway's port too; stays so until said otherwise."
+    ),
     detach: bool = typer.Option(False, "--detach", help="Return once it serves; stop it with --stop."),
     instead: bool = typer.Option(
         False, "--instead", help="Take the traffic of another model that the gateway serves."
@@ -60,7 +63,7 @@ def serve(
         chosen = revision(model, bundle)
         if not instead:
             refuse_another(*_served_and_wanted(target, chosen))
-        _serve(target, chosen, replicas=replicas, port=port, detach=detach)
+        _serve(target, chosen, replicas=replicas, port=port, detach=detach, grpc=grpc)
 
 
 def refuse_two(asked: Mapping[str, bool]) -> None:
@@ -147,13 +150,20 @@ def status_lines(target: "LocalTarget") -> list[dict[str, object]]:
             "restarts": sum(replica.restarts for replica in fleet.replicas),
             "problem": "; ".join(replica.problem for replica in fleet.replicas if replica.problem),
             "gateway": status.url,
+            "grpc": status.grpc_address or "",
         }
         for name, fleet in status.revisions.items()
     ]
 
 
 def _serve(
-    target: "LocalTarget", chosen: "Revision", *, replicas: int, port: int | None, detach: bool
+    target: "LocalTarget",
+    chosen: "Revision",
+    *,
+    replicas: int,
+    port: int | None,
+    detach: bool,
+    grpc: bool | None,
 ) -> None:
     from serving.rollout.target import service_of  # noqa: PLC0415 - --help does without
     from stacks.guards import alone, require_idle  # noqa: PLC0415 - as above
@@ -162,9 +172,10 @@ def _serve(
     name = service_of(chosen.id)
     with alone(target, name, "`modelway serve`"):
         require_idle(target, name)  # a driver, or the next one, would take the traffic away again
-        url = target.serve(chosen, replicas=replicas, port=wanted)
+        url = target.serve(chosen, replicas=replicas, port=wanted, grpc=grpc)
     print(
         f"{chosen.id} serves at {url}; inputs: {url}/v2/models/{name}; POST to {url}/v2/models/{name}/infer"
+        f"{_calls_at(target)}"
     )
     if detach:
         return
@@ -191,7 +202,12 @@ def _wait_for_a_signal() -> None:
 
 
 def _title(target: "LocalTarget") -> str:
-    return f"Gateway {target.gateway_url}" if target.running else "No gateway"
+    return f"Gateway {target.gateway_url}{_calls_at(target)}" if target.running else "No gateway"
+
+
+def _calls_at(target: "LocalTarget") -> str:
+    status = target.status()
+    return f"; gRPC: {status.grpc_address}" if status and status.grpc_address else ""
 
 
 def _target() -> "LocalTarget":

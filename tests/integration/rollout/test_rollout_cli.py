@@ -121,12 +121,15 @@ def call(
 
 
 def test_serve_detached_then_status_then_stop(call: Callable[..., Any], target: LocalTarget) -> None:
-    served = call(serve, "paint", "--port", str(free_port()), "--detach")
+    port = free_port()
+    served = call(serve, "paint", "--port", str(port), "--detach", "--grpc")
     assert "paint-v1 serves at" in served.output
+    assert f"gRPC: 127.0.0.1:{port}" in served.output
     assert httpx.get(f"{target.gateway_url}/v2/health/ready").status_code == 200
 
     (line,) = json.loads(call(serve, "--status", "--json").output)
     assert (line["revision"], line["weight_percent"], line["ready"]) == ("paint-v1", 100, "1 of 1")
+    assert line["grpc"] == f"127.0.0.1:{port}"
 
     call(serve, "--stop")
     assert not target.running
