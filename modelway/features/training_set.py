@@ -7,11 +7,21 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from modelway.data.labels import with_label
-from modelway.errors import ContractError, DegenerateColumnError, EmptyWindowError, IntegrityError
+from modelway.errors import (
+    ConfigError,
+    ContractError,
+    DegenerateColumnError,
+    EmptyWindowError,
+    IntegrityError,
+)
 from modelway.features.definitions import FeatureView
 from modelway.features.join import TIME, as_of_join
 from modelway.features.values import known_with_the_row, value, view_rows
+from modelway.training.policy import training_policy
 from modelway.usecase import UseCase
+
+GROUP = "__group"
+"""Column of the training set: which rows share a fate, where the use case says so."""
 
 
 def build_training_set(
@@ -27,12 +37,13 @@ def build_training_set(
 
     Returns:
         One row per subject: key, `event_time`, `label` (Int8), `label_matured_at`, then the features in
-        model order (Float32 or String, null when missing), sorted by `event_time` and key.
+        model order (Float32 or String, null when missing), sorted by `event_time` and key; the
+        group too, where the use case's training has one.
 
     Raises:
         EmptyWindowError: No row's label matured in the window.
         DegenerateColumnError: A feature has no value at all in the window.
-        ConfigError: A feature's definition does not fit the data.
+        ConfigError: A feature's definition does not fit the data, or the group is no column.
     """
     months = use_case.training_window_months if window_months is None else window_months
     as_of = as_of.replace(tzinfo=as_of.tzinfo or UTC)
@@ -41,11 +52,28 @@ def build_training_set(
     _require_rows(use_case, labelled, rows, as_of, months)
     features = feature_rows(use_case, history, rows.lazy().select(history.collect_schema().names()))
     facts = rows.select(
-        use_case.contract.key, "event_time", pl.col("label").cast(pl.Int8), "label_matured_at"
+        use_case.contract.key,
+        "event_time",
+        pl.col("label").cast(pl.Int8),
+        "label_matured_at",
+        *_group(use_case),
     )
     frame = pl.concat([facts, features.select(use_case.features.names)], how="horizontal")
     _require_values(use_case, frame)
     return frame.sort("event_time", use_case.contract.key)
+
+
+def _group(use_case: UseCase) -> Iterator[pl.Expr]:
+    name = training_policy(use_case).group
+    if name is None:
+        return
+    if name not in (column.name for column in use_case.contract.columns):
+        raise ConfigError(
+            f"the contract of {use_case.name} has no column {name}, which its training groups rows by",
+            expected="a column of the contract",
+            remedy="mend `group` of its TrainingPolicy",
+        )
+    yield pl.col(name).cast(pl.String).alias(GROUP)
 
 
 def feature_rows(use_case: UseCase, history: pl.LazyFrame, rows: pl.LazyFrame) -> pl.DataFrame:

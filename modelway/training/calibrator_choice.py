@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelway.contract import Frozen
+from modelway.training.calibration_parts import Groups, dealt, fewest
 from modelway.training.calibrator_fits import fit_method
 from modelway.training.candidates.base import Margins
 from modelway.training.encoding import Labels
@@ -30,7 +31,7 @@ class CalibratorChoice(Frozen):
 
 
 def choose_calibrator(
-    methods: Sequence[CalibratorMethod], margins: Margins, y: Labels, seed: int
+    methods: Sequence[CalibratorMethod], margins: Margins, y: Labels, seed: int, groups: Groups | None = None
 ) -> CalibratorChoice:
     """Compare by log loss in a cross-fit on the calibration rows alone; train and test rows play no part.
 
@@ -39,6 +40,7 @@ def choose_calibrator(
         margins: Log-odds of the calibration rows, shape (n,), finite.
         y: Their labels, shape (n,).
         seed: Deals the rows to the parts, positives and negatives apart.
+        groups: Rows that belong together and go to one part, shape (n,).
 
     Returns:
         The simplest method within one standard error of the lowest loss, the error being that of the paired
@@ -50,10 +52,10 @@ def choose_calibrator(
     ordered = [method for method in SIMPLEST_FIRST if method in methods]
     if len(ordered) == 1:
         return CalibratorChoice(method=ordered[0], reason=f"{ordered[0]}: the only one asked for", losses={})
-    smaller_class = int(min(y.sum(), len(y) - y.sum()))
-    if smaller_class < FEWEST * PARTS:
-        return _undecided(ordered, smaller_class)
-    losses = {method: _cross_fitted(method, margins, y, seed) for method in ordered}
+    part = dealt(y, PARTS, seed, groups)
+    if fewest(y, part, PARTS) < FEWEST:
+        return _undecided(ordered, int(min(y.sum(), len(y) - y.sum())))
+    losses = {method: _cross_fitted(method, margins, y, part) for method in ordered}
     return _simplest(ordered, losses)
 
 
@@ -63,25 +65,15 @@ def _undecided(ordered: Sequence[CalibratorMethod], rows: int) -> CalibratorChoi
     return CalibratorChoice(method=method, reason=reason, losses={})
 
 
-def _cross_fitted(method: CalibratorMethod, margins: Margins, y: Labels, seed: int) -> Array:
+def _cross_fitted(method: CalibratorMethod, margins: Margins, y: Labels, part: Groups) -> Array:
     """Loss of each row, by a calibrator that has not seen its part."""
-    part, p = dealt(y, PARTS, seed), np.empty(len(y))
+    p = np.empty(len(y))
     for number in range(PARTS):
         held_out = part == number
         fitted = fit_method(method, margins[~held_out], y[~held_out])
         p[held_out] = fitted.probabilities(margins[held_out])
     said = np.clip(np.where(y == 1, p, 1 - p), _FLOOR, 1)
     return np.asarray(-np.log(said), dtype=np.float64)
-
-
-def dealt(y: Labels, parts: int, seed: int) -> npt.NDArray[np.intp]:
-    """The number of each row's part, shape (n,); positives and negatives are dealt out evenly, apart."""
-    part = np.empty(len(y), dtype=np.intp)
-    random = np.random.default_rng(seed)
-    for label in (0, 1):
-        rows = random.permutation(np.flatnonzero(y == label))
-        part[rows] = np.arange(len(rows)) % parts
-    return part
 
 
 def _simplest(ordered: Sequence[CalibratorMethod], losses: dict[CalibratorMethod, Array]) -> CalibratorChoice:

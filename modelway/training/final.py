@@ -10,7 +10,8 @@ import polars as pl
 from modelway.bundle.signature import Signature
 from modelway.errors import GateError
 from modelway.training.calibration import AnyCalibrator
-from modelway.training.calibrator_choice import CalibratorChoice, choose_calibrator, dealt
+from modelway.training.calibration_parts import Groups, dealt, groups_of
+from modelway.training.calibrator_choice import CalibratorChoice, choose_calibrator
 from modelway.training.calibrator_fits import fit_method
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import FittedModel, Margins, Recipe, Rows, ignore_epoch
@@ -50,7 +51,7 @@ def fit(
 
     The calibration rows are the newest that may be learnt from: where the world drifts, they teach most. So
     that the calibrator still sees rows as a new one will look, each of their parts is scored by a model that
-    has learnt from all rows but that part.
+    has learnt from all rows but that part. Rows of one group are in one part.
 
     Args:
         kind: `hgb`, `mlp`, …
@@ -67,20 +68,22 @@ def fit(
         The cross-fit of scikit-learn's `CalibratedClassifierCV(ensemble=False)`, its parts taken from the
         newest rows alone.
     """
-    train, newest = (rows_of(part.load(), signature) for part in (splits.train, splits.calibration))
+    calibration = splits.calibration.load()
+    train, newest = (rows_of(frame, signature) for frame in (splits.train.load(), calibration))
+    groups = groups_of(calibration)
     margins = np.empty(len(newest.y))
-    for part, others in _parts(newest.y, recipe.seed):
+    for part, others in _parts(newest.y, recipe.seed, groups):
         model = _learnt(kind, recipe, _joined(train, newest, others))
         margins[part] = _finite(model.margins(newest.X[part]), kind)
-    choice = choose_calibrator(methods, margins, newest.y, recipe.seed)
+    choice = choose_calibrator(methods, margins, newest.y, recipe.seed, groups)
     calibrator = fit_method(choice.method, margins, newest.y)
     model = _learnt(kind, recipe, _joined(train, newest, np.ones(len(newest.y), dtype=np.bool_)))
     _finite(model.margins(newest.X), kind)
     return Fitted(model, calibrator, choice, newest.y, margins)
 
 
-def _parts(y: Labels, seed: int) -> Iterator[tuple[Mask, Mask]]:
-    part = dealt(y, PARTS, seed)
+def _parts(y: Labels, seed: int, groups: Groups | None) -> Iterator[tuple[Mask, Mask]]:
+    part = dealt(y, PARTS, seed, groups)
     return ((part == number, part != number) for number in range(PARTS))
 
 

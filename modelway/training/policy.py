@@ -75,6 +75,9 @@ class TrainingPolicy(Frozen):
     """ROC-AUC that a challenger that replays old rows may lose on those that it has not seen."""
     calibrators: tuple[CalibratorMethod, ...] = Field(default=("platt",), min_length=1)
     """Methods to choose among, by a proper score on the calibration rows."""
+    group: str | None = None
+    """Column of the contract that says which rows share a fate: a card, a customer. The cross-fit of
+    the calibrator tears none of them apart."""
 
 
 def training_policy(use_case: "UseCase") -> TrainingPolicy:

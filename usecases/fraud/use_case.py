@@ -19,6 +19,7 @@ from modelway.contract import (
 )
 from modelway.data.reading import CHUNK_ROWS, read_table
 from modelway.features.definitions import Feature, FeatureSet
+from modelway.training.policy import TrainingPolicy
 from usecases.fraud.contract import CONTRACT, RAW_COLUMNS, clean_transactions
 from usecases.fraud.history import VIEWS
 from usecases.fraud.simulator.run import simulate
@@ -127,6 +128,8 @@ class FraudUseCase:
     # has not heard of for a quarter of a year, is scored without: so it is in training.
     serving = ServingPolicy(by_key=ByKey(entity_missing="default", stale="default"))
     training_window_months = 6
+    # One burst on a stolen card is many payments and one theft: its rows are calibrated on together.
+    training = TrainingPolicy(group="card_id")
 
     def load(self, source: str) -> Iterator[pl.DataFrame]:
         """The transactions of a scenario or of a file, in order of arrival. The truth is not among them.

@@ -6,6 +6,7 @@ import pytest
 
 from modelway.data.frames import write_frame
 from modelway.errors import GateError
+from modelway.features.training_set import GROUP
 from modelway.training.calibration import fit_calibrator
 from modelway.training.candidates import kind_named
 from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
@@ -60,6 +61,36 @@ def test_no_row_is_scored_for_the_calibrator_by_a_model_that_has_seen_it(splits,
     assert len(same) >= len(rows) // PARTS - 1
     assert len(same) < len(rows)
     assert before.calibrator == fit_calibrator(before.margins, before.calibration_y)
+
+
+def test_no_row_is_scored_for_the_calibrator_by_a_model_that_has_seen_its_group(
+    splits, signature, recipe, tmp_path
+):
+    """Other amounts in one row of a group of ten: the model that scores the group has seen none of them."""
+    rows = splits.calibration.load().with_columns((pl.int_range(pl.len()) // 10).cast(pl.String).alias(GROUP))
+    row = (rows["amount_usd"] * rows["label"]).arg_max()
+    its_group = np.flatnonzero((rows[GROUP] == rows[GROUP][row]).to_numpy())
+    changed = rows.with_columns(
+        pl.when(pl.int_range(pl.len()) == row)
+        .then(1.0)
+        .otherwise("amount_usd")
+        .cast(pl.Float32)
+        .alias("amount_usd")
+    )
+    before, after = (
+        fit(
+            "hgb",
+            recipe,
+            signature,
+            splits.model_copy(update={"calibration": write_frame(each, str(tmp_path))}),
+            ("platt",),
+        )
+        for each in (rows, changed)
+    )
+
+    others = its_group[its_group != row]
+    np.testing.assert_array_equal(before.margins[others], after.margins[others])
+    assert not np.array_equal(before.margins, after.margins)
 
 
 def test_a_model_without_finite_scores_is_refused(splits, signature, recipe, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 
 from modelway.errors import ConfigError, ContractError, DegenerateColumnError, EmptyWindowError
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
-from modelway.features.training_set import build_training_set, feature_rows
+from modelway.features.training_set import GROUP, build_training_set, feature_rows
+from modelway.training.policy import TrainingPolicy
 
 
 def at(text: str) -> datetime:
@@ -61,6 +62,20 @@ def test_masked_and_raw_history_give_the_same_training_set(fake_use_case, fake_h
     from_raw = build_training_set(fake_use_case, fake_history, as_of=as_of)
 
     assert build_training_set(fake_use_case, masked, as_of=as_of).equals(from_raw)
+
+
+def test_the_group_of_each_row_comes_along_and_must_be_a_column(fake_use_case, fake_history):
+    plain = build_training_set(fake_use_case, fake_history, as_of=at("2005-05-01"))
+    fake_use_case.training = TrainingPolicy(group="state")
+
+    grouped = build_training_set(fake_use_case, fake_history, as_of=at("2005-05-01"))
+
+    states = fake_history.collect().select("loan_id", "state")
+    assert grouped.drop(GROUP).equals(plain)
+    assert grouped[GROUP].equals(plain.drop("state").join(states, on="loan_id", how="left")["state"])
+    fake_use_case.training = TrainingPolicy(group="branch")
+    with pytest.raises(ConfigError, match="no column branch"):
+        build_training_set(fake_use_case, fake_history, as_of=at("2005-05-01"))
 
 
 def test_a_naive_date_is_read_as_utc(fake_use_case, fake_history):
