@@ -75,6 +75,14 @@ def test_the_same_training_written_down_anew_is_a_patch(changed):
     assert after_1_4_2(None, changed) == "1.4.3"
 
 
+def test_identities_that_the_audit_log_holds_are_those_of_this_version_too():
+    """A field that a signature or lineage gets later must not look like another training of every model."""
+    noted = identity_of(SIGNATURE, LINEAGE)
+
+    assert noted.interface == "3ebead93f0a1c7ef370b9f085620dd5096df905e79b87dd97f37a2abd9426491"
+    assert noted.origin == "ccb7198b5e2cd034b2dac047ef4b0a3e4bdebab0e36fb2243bb3621e21d9966e"
+
+
 def test_what_is_learnt_of_the_inputs_breaks_no_caller():
     wider = Input(name="state", kind="category", vocabulary=("CA", "NY"))
 
