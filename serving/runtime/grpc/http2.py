@@ -70,14 +70,14 @@ class Http2(Framing):
         if self.draining:
             self._settle()
 
-    def only(self, stream: Stream, fields: bytes, head: bytes = b"") -> None:
+    def only(self, stream: Stream, fields: bytes) -> None:
         """Answer with nothing but fields; before the request is whole on the loop's thread, else from any."""
         if stream.ended:
-            self.out.only(stream, fields, head=head)
+            self.out.only(stream, fields)
         else:
             self._held -= stream.size
             self.left.append(stream.number)
-            self.out.only(stream, fields, head=head, behind=frames.reset(stream.number, frames.NO_ERROR))
+            self.out.only(stream, fields, behind=frames.reset(stream.number, frames.NO_ERROR))
         if self.draining:
             self._settle()
 

@@ -90,18 +90,15 @@ class Outflow:
             self._waiting.append(_Piece(stream, data, after))
             self._pump()
 
-    def only(self, stream: Stream, fields: bytes, *, head: bytes = b"", behind: bytes = b"") -> None:
-        """Fields that end a stream, head and end in one without `head`; and frames behind them."""
+    def only(self, stream: Stream, fields: bytes, *, behind: bytes = b"") -> None:
+        """Fields that are head and end in one; and frames behind them."""
         with self._lock:
             if stream.closed:
                 self._done(stream, sent=False)
                 return
             if stream.waiting:
                 return  # it has its answer
-            if head:
-                head = frames.frame(HEADERS, END_HEADERS, stream.number, self._after_table(head))
-            fields = self._after_table(fields)
-            self._send(head + _ending(stream, fields) + behind)
+            self._send(_ending(stream, self._after_table(fields)) + behind)
             self._close(stream)
 
     def drop(self, stream: Stream) -> bool:

@@ -1,7 +1,7 @@
 """Messages as gRPC packs them: a byte that says whether it is compressed, four of length, the message.
 
-gRPC asks for INTERNAL where a message is compressed by nothing or badly. That is what a gateway counts against a
-server, so that one client could have it ejected; it is INVALID_ARGUMENT here, as all that only the client can mend.
+gRPC asks for INTERNAL where a message is compressed by nothing or badly. Gateways count that against the
+server: one client could have it ejected. It is INVALID_ARGUMENT, as all that only the client can mend.
 """
 
 import zlib

@@ -68,4 +68,5 @@ def _respond(stream: Stream, status: int, headers: Headers, body: bytes) -> None
         stream.http2.answer(stream, begun(headers), packed(body), DONE)
     else:
         text = str(json.loads(body).get("error", "internal error"))
-        stream.http2.only(stream, ended(code, text), begun(headers))
+        # Head and end in one: of an answer in two pieces a proxy has judged the first, which says 200.
+        stream.http2.only(stream, begun(headers) + ended(code, text))

@@ -10,8 +10,10 @@ from google.protobuf.message import DecodeError
 from serving.runtime.app import App
 from serving.runtime.grpc.calls import CallHead, infer_path
 from serving.runtime.grpc.messages import message
+from serving.runtime.grpc.parts import check_parts
 from serving.runtime.grpc.streams import Stream
 from serving.runtime.grpc.watching import Watcher
+from serving.runtime.problems import RequestError
 from serving.runtime.reply import error_body
 from serving.runtime.repository import REVISION
 from serving.runtime.transport import Door, Headers, Respond
@@ -52,8 +54,9 @@ class Service:
 
     def _infer(self, caller: Stream, body: bytes, respond: Respond, start_ns: int) -> None:
         try:
+            check_parts(body)
             request = self._request.FromString(body)
-        except DecodeError as error:
+        except (DecodeError, RequestError) as error:
             respond(400, [], error_body(f"the message is no ModelInferRequest: {error}"))
             return
         path = infer_path(request.model_name, request.model_version)
