@@ -175,6 +175,7 @@ def _line(version: "ModelVersion") -> dict[str, Any]:
         "version": version.version,
         "semantic": version.semantic,
         "stage": f"{version.stage.value}{'' if version.pruned is None else ' (pruned)'}",
+        "form": "" if version.variant is None else version.variant.words,
         "aliases": ", ".join(version.aliases),
         "verdict": version.verdict.outcome.value,
         "said": _said(version),
@@ -193,6 +194,7 @@ def _tenure(tenure: "Tenure") -> dict[str, Any]:
     return {
         "version": tenure.version,
         "semantic": tenure.semantic,
+        "form": "" if tenure.variant is None else tenure.variant.words,
         "from": f"{tenure.start.astimezone(UTC):%Y-%m-%d %H:%M}",
         "to": f"{tenure.end.astimezone(UTC):%Y-%m-%d %H:%M}" if tenure.end else None,
         "how": tenure.how,

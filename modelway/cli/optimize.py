@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from modelway.cli import optimize_register
 from modelway.cli.optimize_input import bundle_of, matrix_of
 from modelway.cli.output import emit
 from modelway.errors import ConfigError, ParityError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from modelway.bundle.engines import Precision
+    from modelway.bundle.variant import EnginesFor
 
 app = typer.Typer(
     add_completion=False,
@@ -114,7 +116,7 @@ def compare(
         print(f"{variant.name}: {variant.note}")
     print(f"take {found.chosen}: {found.why}\nreport: {page}")
     if found.chosen == comparing.INT8:
-        print("modelway optimize int8 signs a bundle of it")
+        print("modelway optimize int8 signs a bundle of it; with --register it is a version")
 
 
 @app.command()
@@ -123,11 +125,18 @@ def int8(
     out: Path = _OUT,
     rows: Path = _ROWS,
     limit: float = _LIMIT,
+    register: bool = optimize_register.REGISTER,
     bundle: Path = _BUNDLE,
     verify_key: Path = _KEY,
     json_: bool = _JSON,
 ) -> None:
     """Put a network's products into int8 and sign a new bundle. Exit code 1 where its answers change."""
+    if register:
+        from modelway.bundle.variant import Int8  # noqa: PLC0415 - --help does without
+
+        named = optimize_register.registering(model, out=out, rows=rows, bundle=bundle, verify_key=verify_key)
+        optimize_register.register(named, Int8(limit=limit), as_json=json_)
+        return
     from modelway.bundle.signing import load_or_create_key  # noqa: PLC0415 - --help does without
     from modelway.optimize.repack import in_int8  # noqa: PLC0415 - ONNX, half a second
 
@@ -151,11 +160,17 @@ def engines(
     max_rows: int = _MAX_ROWS,
     rows: Path = _ROWS,
     limit: float = _LIMIT,
+    register: bool = optimize_register.REGISTER,
     bundle: Path = _BUNDLE,
     verify_key: Path = _KEY,
     json_: bool = _JSON,
 ) -> None:
     """Compile the graph for GPUs and sign a new bundle that carries the engines."""
+    if register:
+        named = optimize_register.registering(model, out=out, rows=rows, bundle=bundle, verify_key=verify_key)
+        recipe = _engines_for(arch, precision, module, max_rows=max_rows, limit=limit)
+        optimize_register.register(named, recipe, as_json=json_)
+        return
     from modelway.bundle.engines import Profile  # noqa: PLC0415 - --help does without
     from modelway.bundle.signing import load_or_create_key  # noqa: PLC0415 - as above
     from modelway.optimize import engines as making  # noqa: PLC0415 - ONNX, half a second
@@ -204,6 +219,23 @@ def triton(
         precision=_precisions([precision])[0],
     )
     print(render(bundle_of(model, bundle, verify_key), out, options, arch))
+
+
+def _engines_for(
+    arch: list[str], precision: list[str], module: str, *, max_rows: int, limit: float
+) -> "EnginesFor":
+    from modelway.bundle.engines import Profile  # noqa: PLC0415 - --help does without
+    from modelway.bundle.variant import EnginesFor  # noqa: PLC0415 - as above
+    from modelway.optimize.tensorrt import resolve_arch  # noqa: PLC0415 - as above
+
+    compiler = _module(module)
+    return EnginesFor(
+        module=module,
+        archs=tuple(resolve_arch(compiler, each) for each in arch or ["current"]),
+        precisions=tuple(_precisions(precision)),
+        profile=Profile.up_to(max_rows),
+        limit=limit,
+    )
 
 
 def _engine_folder() -> Path:

@@ -1,6 +1,6 @@
 """Measure a trained model on the test rows, beside the champion on the very same rows."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
@@ -32,6 +32,33 @@ REFERENCE_ROWS = 5_000
 _NEWEST_SHARE = 0.25
 
 
+class Content(Protocol):
+    """Bytes that lie somewhere."""
+
+    def read(self) -> bytes:
+        """All of them."""
+        ...
+
+
+class Candidate(Protocol):
+    """A graph to measure."""
+
+    @property
+    def onnx(self) -> Content:
+        """The graph that will be served."""
+        ...
+
+    @property
+    def signature(self) -> Signature:
+        """What its columns mean."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the resampling."""
+        ...
+
+
 def evaluate_on(
     use_case: "UseCase",
     trained: Trained,
@@ -52,8 +79,24 @@ def evaluate_on(
     Raises:
         ContractError: A feature's column is missing, also when only the champion needs it.
     """
+    found = measure(use_case, trained, splits, champion, openings)
+    return found.model_copy(update={"search": search_of(trained)})
+
+
+def measure(
+    use_case: "UseCase",
+    candidate: Candidate,
+    splits: Splits,
+    champion: Bundle | None,
+    openings: int | None = None,
+) -> Evaluation:
+    """`evaluate_on` for any graph, a variant of a registered one too; nothing is said of a search.
+
+    Raises:
+        ContractError: A feature's column is missing, also when only the champion needs it.
+    """
     test = splits.test.load()
-    subject = subject_of(use_case, trained, splits)
+    subject = subject_of(use_case, candidate, splits)
     measured = evaluate(
         y=subject.rows.y,
         scores=subject.rows.scores,
@@ -62,9 +105,9 @@ def evaluate_on(
         else _scores(champion.model.read_bytes(), champion.signature, test),
         slices={each.name: _groups(test[each.column]) for each in use_case.slices},
         times=test["event_time"].dt.replace_time_zone(None).to_numpy(),
-        threshold=trained.signature.threshold,
+        threshold=candidate.signature.threshold,
         costs=use_case.costs,
-        seed=trained.seed,
+        seed=candidate.seed,
         min_slice_rows=use_case.gates.min_slice_rows,
         resamples=RESAMPLES,
         test_openings=openings,
@@ -75,21 +118,20 @@ def evaluate_on(
             "explanation": explanation(subject),
             "errors": error_report(subject),
             "unfamiliarity": unfamiliarity(subject),
-            "search": search_of(trained),
         }
     )
 
 
-def subject_of(use_case: "UseCase", trained: Trained, splits: Splits) -> Subject:
+def subject_of(use_case: "UseCase", candidate: Candidate, splits: Splits) -> Subject:
     """The graph with the test rows and the newest rows it has learnt from: calibration rows, then train rows.
 
     Raises:
         ContractError: A column is missing.
     """
-    key, signature, test = use_case.contract.key, trained.signature, splits.test.load()
+    key, signature, test = use_case.contract.key, candidate.signature, splits.test.load()
     if key not in test.columns:
         raise ContractError(f"the test rows have no column {key}", expected="the key of every row")
-    X, answer = encode(test, signature), Graph(trained.onnx.read()).probabilities
+    X, answer = encode(test, signature), Graph(candidate.onnx.read()).probabilities
     times = test["event_time"]
     return Subject(
         answer=answer,
@@ -100,7 +142,7 @@ def subject_of(use_case: "UseCase", trained: Trained, splits: Splits) -> Subject
         newest=(times > times.quantile(1 - _NEWEST_SHARE)).to_numpy(),
         reference=encode(_newest_learnt(splits), signature),
         costs=use_case.costs,
-        sampling=Sampling(seed=trained.seed, resamples=RESAMPLES),
+        sampling=Sampling(seed=candidate.seed, resamples=RESAMPLES),
     )
 
 

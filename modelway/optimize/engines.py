@@ -20,6 +20,7 @@ from modelway.optimize.precision import Half, products_in
 from modelway.optimize.quantize import int8
 from modelway.optimize.repack import repacked
 from modelway.optimize.same import Scorer, same_answers
+from modelway.optimize.scoring import Graph
 from modelway.optimize.tensorrt import build_engine, resolve_arch
 from modelway.optimize.trees import tensor_form, tree_nodes
 
@@ -148,9 +149,21 @@ def with_engines(bundle: Bundle, engines: Sequence[Engine], folder: Path, key: E
     Raises:
         StorageError: The disk is full or cannot be written.
     """
-    listed = Engines(engines=tuple(engine.fingerprint for engine in engines))
+    return repacked(bundle, folder, key, extras=listed(engines))
+
+
+def listed(engines: Sequence[Engine]) -> dict[str, Content]:
+    """The files of engines in a bundle: each of them, and the list."""
+    named = Engines(engines=tuple(engine.fingerprint for engine in engines))
     plans: dict[str, Content] = {engine.fingerprint.file: engine.plan for engine in engines}
-    return repacked(bundle, folder, key, extras=plans | {ENGINES_FILE: canonical_json(listed)})
+    return plans | {ENGINES_FILE: canonical_json(named)}
+
+
+def answers_of(network: Network) -> tuple[Scorer, int | None]:
+    """What a network answers on a CPU, and how many rows may be asked of it; None: any number."""
+    if network.precision == "bf16":
+        return _reference(network.content), BF16_ROWS
+    return Graph(network.content).probabilities, None
 
 
 def _in_precision(base: bytes, precision: Precision, X: Matrix, limit: float) -> bytes:

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelway.bundle.bundle import MODEL_FILE, REQUIRED_FILES, Bundle, Content, write_bundle
 from modelway.bundle.engines import ENGINES_FILE
+from modelway.bundle.lineage import Lineage
+from modelway.bundle.variant import VARIANT_FILE
 from modelway.contract import Verdict
 from modelway.errors import ParityError
 from modelway.optimize.inspection import sane
@@ -60,15 +62,20 @@ def in_int8(bundle: Bundle, X: Matrix, *, limit: float) -> Changed:
     return Changed(bundle, made.content, verdict)
 
 
-def repacked(
+def repacked(  # noqa: PLR0913 - a bundle has as many parts as it has
     bundle: Bundle,
     folder: Path,
     key: Ed25519PrivateKey,
     *,
     graph: bytes | None = None,
     extras: Mapping[str, Content] | None = None,
+    reference: Content | None = None,
+    card: str | None = None,
+    lineage: Lineage | None = None,
 ) -> Bundle:
     """A new bundle: the old one's files but its engines, with these in their place or besides.
+
+    That the old one was a variant of another is left out, too: the new one is none, unless `extras` says so.
 
     Args:
         bundle: Verified; stays as it is.
@@ -76,23 +83,27 @@ def repacked(
         key: Signs the new one.
         graph: In place of the old one's.
         extras: Further files by name.
+        reference: In place of the old drift reference.
+        card: In place of the old card.
+        lineage: In place of the old lineage.
 
     Raises:
         StorageError: The disk is full or cannot be written.
     """
-    kept = [name for name in bundle.manifest.files if name not in REQUIRED_FILES and not _is_engine(name)]
+    kept = [name for name in bundle.manifest.files if name not in REQUIRED_FILES and not _is_made(name)]
     return write_bundle(
         folder,
         onnx=bundle.read(MODEL_FILE) if graph is None else graph,
         signature=bundle.signature,
-        reference=bundle.reference,
+        reference=bundle.reference if reference is None else reference,
         slo=bundle.slo,
-        card=bundle.card.read_text(),
-        lineage=bundle.lineage,
+        card=bundle.card.read_text() if card is None else card,
+        lineage=bundle.lineage if lineage is None else lineage,
         key=key,
         extras={**{name: bundle.read(name) for name in kept}, **(extras or {})},
     )
 
 
-def _is_engine(name: str) -> bool:
-    return name == ENGINES_FILE or (name.startswith("engine-") and name.endswith(".plan"))
+def _is_made(name: str) -> bool:
+    """A file that says how this very bundle was made, or a compiled engine."""
+    return name in {ENGINES_FILE, VARIANT_FILE} or (name.startswith("engine-") and name.endswith(".plan"))

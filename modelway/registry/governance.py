@@ -22,7 +22,7 @@ class GovernancePolicy(Frozen):
     promoters: tuple[str, ...] = ()
     """Who may promote, people or programs such as `flow:rollout`; empty: anyone."""
     not_the_trainer: bool = False
-    """Whether the approval of the one who trained the version counts for nothing."""
+    """Whether the approval of the one who trained the version, or this form of it, counts for nothing."""
     checks: tuple[str, ...] = ()
     """Names of checks that the newest verdict must hold and have passed, e.g. `parity`; `duplicates` also
     means `duplicates: twins`. A verdict passes without a check that nobody made: not with this."""
@@ -46,8 +46,10 @@ class GovernancePolicy(Frozen):
             return _reason("approver", f"{who} may approve", holds=True)
         if record.trained_by is None:
             return _reason("approver", "nobody noted who trained this version", holds=False)
-        other = person(who) != person(record.trained_by)
-        text = f"{record.trained_by} trained it" + ("" if other else ": someone else must approve")
+        makers = [record.trained_by, *([record.made_by] if record.made_by else [])]
+        other = person(who) not in map(person, makers)
+        text = f"{' and '.join(makers)} made it" if record.made_by else f"{record.trained_by} trained it"
+        text += "" if other else ": someone else must approve"
         return _reason("approver", text, holds=other)
 
     def judge(

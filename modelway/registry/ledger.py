@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import AwareDatetime
 
+from modelway.bundle.variant import Variant
 from modelway.contract import Frozen, Verdict
 from modelway.errors import AuditBrokenError, NotFoundError, TransitionError
 from modelway.registry.audit import AuditEntry
@@ -45,6 +46,10 @@ class Record(Frozen):
     semantic: str | None = None
     """MAJOR.MINOR.PATCH; None for versions registered before there were any."""
     identity: Identity | None = None
+    variant: Variant | None = None
+    """Which version it is another form of; None: a training made it."""
+    made_by: str | None = None
+    """Who made that form."""
 
 
 class Tenure(Frozen):
@@ -71,6 +76,8 @@ class Tenure(Frozen):
     opinions: tuple[Opinion, ...] = ()
     """What people had said about it by then."""
     trained_by: str | None = None
+    variant: Variant | None = None
+    """Which version it is another form of; None: a training made it."""
     ended_why: str | None = None
     """How, by whom and why it ended; None: still in production."""
 
@@ -154,6 +161,8 @@ class Ledger(Frozen):
             trained_by=entry.evidence.get("trained_by"),
             semantic=known.semantic if known else entry.evidence.get("semantic"),
             identity=known.identity if known else _identity(entry.evidence),
+            variant=known.variant if known else entry.evidence.get("variant"),
+            made_by=entry.who if "variant" in entry.evidence else None,
         )
 
     def _said(self, version: int, entry: AuditEntry) -> tuple[Opinion, ...]:
@@ -265,6 +274,7 @@ def _begun(record: Record, said: tuple[Opinion, ...], entry: AuditEntry, since: 
         verdict=record.verdict,
         opinions=said,
         trained_by=record.trained_by,
+        variant=record.variant,
     )
 
 

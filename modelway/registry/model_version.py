@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pydantic import AwareDatetime
 
-from modelway.contract import Frozen, Verdict
+from modelway.bundle.variant import Variant
+from modelway.contract import Frozen, Outcome, Reason, Verdict
 from modelway.errors import ConfigError, GateError, NotFoundError
 from modelway.registry.ledger import Ledger, Record
 from modelway.registry.opinions import approvals, rejection
@@ -31,6 +32,10 @@ class ModelVersion(Frozen):
     approved_by: tuple[str, ...] = ()
     """Whose approval stands since the newest evaluation; whether it counts is the stack's policy."""
     rejected_by: str | None = None
+    trained_by: str | None = None
+    """Person or program; None where nobody noted it."""
+    variant: Variant | None = None
+    """Which version it is another form of; None: a training made it."""
     pruned: str | None = None
     """When, by whom and why its bundle was removed; None: it is there."""
 
@@ -52,6 +57,8 @@ class ModelVersion(Frozen):
             semantic=record.semantic,
             approved_by=tuple(opinion.who for opinion in approvals(said).values()),
             rejected_by=rejected.who if rejected else None,
+            trained_by=record.trained_by,
+            variant=record.variant,
             pruned=ledger.pruned.get(version),
         )
 
@@ -115,6 +122,12 @@ def check_kept(version: ModelVersion) -> None:
             expected="a version whose bundle was kept",
             remedy="train it again: its lineage and its card lie beside its report, which is still there",
         )
+
+
+def gone(pruned: str) -> Reason:
+    """What a check finds of a bundle that was pruned."""
+    message = f"the bundle was pruned on {pruned}"
+    return Reason(metric="bundle", outcome=Outcome.INCONCLUSIVE, message=message)
 
 
 def unknown(name: str, known: Iterable[str]) -> NotFoundError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelway.bundle.bundle import Bundle
 from modelway.bundle.signing import VerifyKey
-from modelway.contract import Outcome, Reason, Verdict
+from modelway.contract import Outcome, Verdict
 from modelway.evaluation.record import Evaluation
 from modelway.registry.approvals import Approvals
 from modelway.registry.audit import AuditLog, utc_now
@@ -23,12 +23,14 @@ from modelway.registry.model_version import (
     RollbackPlan,
     check_kept,
     check_verdict,
+    gone,
     move_to,
     unknown,
 )
 from modelway.registry.retention import Retention
 from modelway.registry.semantic import identity_of
 from modelway.registry.stages import Move, Stage
+from modelway.registry.variant_facts import variant_facts
 from modelway.registry.vault import REPORT_FILE, Vault, evaluation_sha256
 
 
@@ -85,11 +87,13 @@ class Registry:
 
         Raises:
             ConfigError: The bundle lies elsewhere.
+            GateError: It is another form of a version that is not here, or did not hold.
             StorageError: A store cannot be written.
         """
         self._vault.check_place(bundle)
         name = bundle.signature.model_name
         ledger = self._books.opened(name)
+        described = variant_facts(ledger, bundle, verdict)
         version = self._books.number(ledger, bundle.digest, source=str(bundle.path), run_id=run_id)
         identity = identity_of(bundle.signature, bundle.lineage)
         facts = {
@@ -100,14 +104,14 @@ class Registry:
             "identity": identity.model_dump(),
             "evaluation_sha256": evaluation_sha256(evaluation),
             "verdict": json.loads(verdict.model_dump_json()),  # NaN becomes null on this way
-        }
+        } | described
         if not ledger.knows(version, facts):
             self._vault.keep(name, version, bundle=bundle, evaluation=evaluation, verdict=verdict)
             event = EVALUATED if version in ledger.records else Move.REGISTERED
             ledger = self._books.decide(ledger, Decision(event, version, who, verdict.summary(), facts))
         if verdict.passed and ledger.shelf.stages[version] is Stage.DEVELOPMENT:
-            kept = f"kept all {len(verdict.reasons)} limits"
-            ledger = self._books.decide(ledger, Decision(Move.STAGED, version, who, kept))
+            staged = Decision(Move.STAGED, version, who, f"kept all {len(verdict.reasons)} limits")
+            ledger = self._books.decide(ledger, staged)
         return self._version(ledger, version)
 
     def list(self, name: str | None = None) -> tuple[ModelVersion, ...]:
@@ -279,7 +283,7 @@ class Registry:
         record = ledger.records[ledger.resolve(reference)]
         pruned = ledger.pruned.get(record.version)
         reasons = (
-            self._vault.check_bundle(record) if pruned is None else _gone(pruned),
+            self._vault.check_bundle(record) if pruned is None else gone(pruned),
             self._vault.check_evaluation(name, record),
             self._books.shown(ledger),
         )
@@ -292,8 +296,3 @@ class Registry:
 
     def _version(self, ledger: Ledger, version: int) -> ModelVersion:
         return ModelVersion.of(ledger, version, self._vault.bundles)
-
-
-def _gone(pruned: str) -> Reason:
-    message = f"the bundle was pruned on {pruned}"
-    return Reason(metric="bundle", outcome=Outcome.INCONCLUSIVE, message=message)

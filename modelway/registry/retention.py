@@ -30,7 +30,8 @@ def prunable(ledger: Ledger, keep: int, rollbacks: int | None = None) -> tuple[i
     """Versions whose bundle may go, oldest first. Pure.
 
     Never one in Production, Staging or Development, never one of the newest archived ones that are kept,
-    never one that a rollback can return to, and never one whose bundle another version needs.
+    never one that a rollback can return to, and never one whose bundle another version needs, be it its own
+    or what it was made from.
 
     Args:
         ledger: All decisions on the model.
@@ -43,7 +44,8 @@ def prunable(ledger: Ledger, keep: int, rollbacks: int | None = None) -> tuple[i
     reachable = served if rollbacks is None else served[-(rollbacks + 1) :]
     kept = {*archived[max(0, len(archived) - keep) :], *reachable}
     old = [v for v in archived if v not in kept]
-    needed = {ledger.records[v].digest for v in there if v not in old}
+    staying = [ledger.records[v] for v in there if v not in old]
+    needed = {r.digest for r in staying} | {r.variant.origin_digest for r in staying if r.variant}
     return tuple(v for v in old if ledger.records[v].digest not in needed)
 
 
