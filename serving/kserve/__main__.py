@@ -9,7 +9,8 @@ import yaml
 
 from modelway.bundle.signing import load_verify_key
 from modelway.errors import ModelwayError
-from serving.kserve.pods import PodExtras, pod_settings
+from serving.kserve.names import require_names
+from serving.kserve.pods import PodExtras, pod_settings, require_secret
 from serving.kserve.runtimes import (
     ModelwayRuntime,
     TritonRuntime,
@@ -27,9 +28,9 @@ _RIGHTS = (
     ("gateway.networking.k8s.io", ["httproutes"], ["get"]),
     ("autoscaling", ["horizontalpodautoscalers"], ["get", "list", "delete"]),
     ("", ["pods"], ["list"]),
-    ("", ["pods/proxy"], ["get"]),
+    ("", ["pods/proxy"], ["get", "create"]),
 )
-"""All that a rollout's driver does, and nothing more."""
+"""All that a rollout's driver does, and nothing more; `create` below `pods/proxy` asks a pod by POST."""
 
 
 def setup(  # noqa: PLR0913 - one argument an option
@@ -41,6 +42,7 @@ def setup(  # noqa: PLR0913 - one argument an option
     settings: Path | None = None,
     keys_secret: str = "",
     predictions_claim: str = "",
+    redis_secret: str = "",
     triton_image: str = "",
 ) -> list[Manifest]:
     """ServingRuntime, the public key its pods check bundles with, their settings, and the driver's rights.
@@ -52,7 +54,10 @@ def setup(  # noqa: PLR0913 - one argument an option
     """
     load_verify_key(verify_key)
     told = {"settings": pod_settings(settings)} if settings else {}
-    extras = PodExtras(keys_secret=keys_secret, predictions_claim=predictions_claim, **told)
+    extras = PodExtras(
+        keys_secret=keys_secret, predictions_claim=predictions_claim, redis_secret=redis_secret, **told
+    )
+    require_secret(extras.settings, redis_secret)
     runtime = modelway_runtime(ModelwayRuntime(image=image, name=name, namespace=namespace, extras=extras))
     require_valid(runtime)
     key = verify_key_map(verify_key.read_text(), namespace)
@@ -82,9 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", type=Path, help="YAML of limits, traces and the like, for all pods")
     parser.add_argument("--keys-secret", default="", help="Secret with keys.yaml; clients then need a key")
     parser.add_argument("--predictions-claim", default="", help="volume claim for the prediction log")
+    parser.add_argument("--redis-secret", default="", help="Secret with the ${NAME}s of the Redis address")
     parser.add_argument("--triton-image", default="", help="print Triton's ServingRuntime too")
     options = parser.parse_args(argv)
     try:
+        require_names(vars(options))
         manifests = setup(**vars(options))
     except ModelwayError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the three lines for whoever started us

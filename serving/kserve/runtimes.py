@@ -57,6 +57,7 @@ def modelway_runtime(runtime: ModelwayRuntime) -> Manifest:
         "name": "kserve-container",
         "image": runtime.image,
         "args": [*_modelway_args(), *extras.args],
+        **({"env": extras.env} if extras.env else {}),
         "ports": [_port("http1", HTTP_PORT), *extras.ports],
         **_probes(HTTP_PORT, start_failures=60),
         "securityContext": {**_LOCKED_DOWN, "runAsUser": 10001, "readOnlyRootFilesystem": True},

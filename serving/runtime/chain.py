@@ -1,16 +1,18 @@
 """What a request passes on its way to the model. A stage that a model does not ask for is not there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from modelway.bundle.policy import Batching
+from serving.runtime.aside import Aside
 from serving.runtime.batching import Batcher
 from serving.runtime.cache import CacheStage
 from serving.runtime.deadlines import in_time
 from serving.runtime.exchange import Exchange, Scorer
 from serving.runtime.exposition import Family
 from serving.runtime.fallback import FallbackRule, with_fallback
-from serving.runtime.keyed import by_key
+from serving.runtime.keyed import KeyReader, by_key
+from serving.runtime.online_redis import READERS, RedisOnlineStore
 from serving.runtime.problems import RequestError
 
 if TYPE_CHECKING:
@@ -39,6 +41,15 @@ def at_most(max_rows: int, then: Scorer) -> Scorer:
     return score
 
 
+def _with_store(served: "Served", reader: KeyReader, then: Scorer) -> tuple[Scorer, Sequence[Stage]]:
+    """Ask the store first: here where it is a file, on threads of its own where it is across the network."""
+    scorer, store = by_key(reader, then), reader.store
+    if not isinstance(store, RedisOnlineStore):
+        return scorer, []
+    aside = Aside(scorer, store, served.metrics, READERS)
+    return aside.score, [aside]
+
+
 def chain(served: "Served") -> tuple[Scorer, list[Stage]]:
     """Fallback rule → deadline → online store → cache → batching → model, as far as the policy names them.
 
@@ -56,7 +67,8 @@ def chain(served: "Served") -> tuple[Scorer, list[Stage]]:
         cache = CacheStage(policy.cache, width, served.metrics, scorer)
         scorer, stages = cache.score, [cache, *stages]
     if served.reader is not None:
-        scorer = by_key(served.reader, scorer)
+        scorer, waiting = _with_store(served, served.reader, scorer)
+        stages = [*waiting, *stages]
     if served.deadlines is not None:
         scorer = in_time(scorer)
     if served.settings.limits.max_rows is not None:

@@ -7,7 +7,7 @@ key ─▶ subject's row ─▶ entities ─▶ feature views ─▶ one row of 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from modelway.bundle.bundle import Bundle
 from modelway.bundle.online import OnlineFeatures, OnlineView, online_features
@@ -15,9 +15,11 @@ from modelway.bundle.policy import ByKey
 from serving.runtime.columns import Columns, Value
 from serving.runtime.exchange import Exchange, Scorer
 from serving.runtime.notes import Notes, announce
+from serving.runtime.online_redis import RedisOnlineStore
 from serving.runtime.online_store import OnlineStore, StoredRow, whole
 from serving.runtime.parsed import Parsed, Stored, checked_row, is_text, matrix_of
 from serving.runtime.problems import KeyRefusedError, shown
+from serving.runtime.redis_server import RedisServer
 
 Reason = Literal["missing", "stale"]
 _MICROSECONDS = 1_000_000
@@ -25,12 +27,30 @@ _DAY_S = 86_400
 _NOT_FOUND, _CONFLICT = 404, 409
 
 
+class Store(Protocol):
+    """Where stored features are read."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it answered lately."""
+
+    def watch(self) -> None:
+        """Go on finding out."""
+
+    def read(self, view: OnlineView, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+        """What one view holds of some entities; those it does not know are left out.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+
+
 class KeyReader:
     """Fills the rows of requests by key."""
 
-    def __init__(self, columns: Columns, features: OnlineFeatures, store: OnlineStore, policy: ByKey) -> None:
+    def __init__(self, columns: Columns, features: OnlineFeatures, store: Store, policy: ByKey) -> None:
         """Prepare; tells `columns` what a request may leave out."""
-        self._columns, self._features, self._store, self._policy = columns, features, store, policy
+        self._columns, self._features, self.store, self._policy = columns, features, store, policy
         columns.read_from_store({name: view.entity for view in features.all for name in view.features})
 
     def fill(self, parsed: Parsed) -> None:
@@ -41,19 +61,20 @@ class KeyReader:
             RequestError: A given value is of the wrong kind.
             StoreError: The store cannot be read.
         """
-        _Filling(parsed, self._columns, self._store, self._policy).fill(self._features)
+        _Filling(parsed, self._columns, self.store, self._policy).fill(self._features)
 
 
-def key_reader(bundle: Bundle, columns: Columns, online_store: Path | None) -> KeyReader | None:
+def key_reader(bundle: Bundle, columns: Columns, place: RedisServer | Path | None) -> KeyReader | None:
     """The reader that a bundle asks for, where this server was given a store; else None.
 
     Raises:
-        ConfigError: The file is no online store.
+        ConfigError: The file is no online store, or the address none of a Redis.
     """
     features, policy = online_features(bundle), bundle.policy.by_key
-    if features is None or policy is None or online_store is None:
+    if features is None or policy is None or place is None:
         return None
-    return KeyReader(columns, features, OnlineStore(online_store), policy)
+    store = RedisOnlineStore(place) if isinstance(place, RedisServer) else OnlineStore(place)
+    return KeyReader(columns, features, store, policy)
 
 
 def by_key(reader: KeyReader, inner: Scorer) -> Scorer:
@@ -111,7 +132,7 @@ class _Filling:
         "_unusable",
     )
 
-    def __init__(self, parsed: Parsed, columns: Columns, store: OnlineStore, policy: ByKey) -> None:
+    def __init__(self, parsed: Parsed, columns: Columns, store: Store, policy: ByKey) -> None:
         self._parsed, self._columns, self._store, self._policy = parsed, columns, store, policy
         self._raw: dict[str, list[Any]] = dict(parsed.by_key or {})
         self._ids: Sequence[str | None] = parsed.entity_ids or [None] * parsed.rows

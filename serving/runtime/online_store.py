@@ -59,6 +59,14 @@ class OnlineStore:
                 remedy="materialise the use case's features, then correct `online_store` in the settings",
             ) from error
 
+    @property
+    def reached(self) -> bool:
+        """A file is there or fails its reader at once."""
+        return True
+
+    def watch(self) -> None:
+        """Nothing: as above."""
+
     def read(self, view: OnlineView, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """What one view holds of some entities, in one statement; those it does not know are left out.
 

@@ -63,7 +63,7 @@ class Served:
         """
         signature = bundle.signature
         self.bundle, self.revision, self.model, self.log = bundle, revision, model, log
-        self.name, self.ready, self.slow = signature.model_name, False, False
+        self.name, self._open, self.slow = signature.model_name, False, False
         self.columns = Columns(signature)
         self.metrics = Metrics(model=self.name, revision=revision, limit_ms=bundle.slo.latency_limit_ms)
         self.v2, self.v1 = V2Json(signature, revision, self.columns), V1Json(revision, self.columns)
@@ -77,6 +77,20 @@ class Served:
         self.direct: Scorer = direct(model)
         self.scorer = self.direct
         self._started_s = time.time()
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are welcome: it was said so, and the store answers, or a rule does for it."""
+        reader = self.reader
+        return self._open and (
+            reader is None or reader.store.reached or self.bundle.policy.fallback is not None
+        )
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._open = ready
+        if ready and self.reader is not None:
+            self.reader.store.watch()
 
     def warm_up(self) -> None:
         """Pay first-run costs before the first client does, find out how heavy the graph is; `compose`."""

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from modelway.contract import Frozen, finding
 from modelway.errors import ConfigError
+from serving.runtime.redis_server import RedisServer
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -71,8 +72,8 @@ class Settings(Frozen):
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     jobs: Jobs | None = None
     """Requests that ask for `?async` are answered later; without this they are refused."""
-    online_store: Path | None = None
-    """SQLite file of the feature store, for requests by key."""
+    online_store: RedisServer | Path | None = Field(default=None, union_mode="left_to_right")
+    """Feature store for requests by key: a SQLite file of this machine, or a Redis of the network."""
     traces: str | None = None
     """OTLP endpoint of a trace collector, `http://host:4318/v1/traces`."""
     access_log: AccessLog | None = None

@@ -9,10 +9,14 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from modelway.bundle.online import OnlineView
 from modelway.errors import StorageError
 from modelway.features.definitions import Feature, FeatureSet, FeatureView
+from modelway.features.names import project_name
 from modelway.features.store import FeatureStore
 from serving.gateway.ports import free_port
+from serving.runtime.online_redis import RedisOnlineStore
+from serving.runtime.redis_server import RedisServer
 
 pytestmark = pytest.mark.apt("redis-server")
 
@@ -199,3 +203,53 @@ def test_a_value_is_missing_until_it_was_known(store):
     )
 
     assert (before, after) == ([None], [9.5])
+
+
+def server_store(address):
+    """The same Redis, as the model server reads it: without Feast."""
+    host, port = address.split(":")
+    slow = 60_000  # this machine may be busy
+    return RedisOnlineStore(
+        RedisServer(url=f"redis://{host}:{port}", connect_timeout_ms=slow, timeout_ms=slow)
+    )
+
+
+def server_view(name):
+    features = tuple(feature.name for view in VIEWS if view.name == name for feature in view.features)
+    return OnlineView(
+        name=name, table=f"{project_name(USE_CASE)}_{name}", entity="state", features=features, ttl_s=1.0
+    )
+
+
+def test_the_server_reads_without_feast_what_feast_reads_bit_for_bit(store, address):
+    reader, states = server_store(address), ["NY", "FL", "TX", "XX"]
+    at = FEB + timedelta(days=1, microseconds=7)
+    known = FEB + timedelta(days=20, microseconds=3)
+    store.push(USE_CASE, "a", table([("Köln", at, known, 9.5, "")]))
+
+    found = reader.read(server_view("a"), states)
+    late = reader.read(server_view("a"), ["Köln"])["Köln"]
+
+    feast = store.read(USE_CASE, "a", states, at=AS_OF)
+    rows = [found.get(state) for state in states]
+    assert [row and row.values["a_rate"] for row in rows] == feast["a_rate"].to_list()
+    assert [row and row.values["a_mood"] for row in rows] == feast["a_mood"].to_list()
+    assert found["NY"].event_us == found["NY"].known_us == FEB.timestamp() * 1e6
+    assert late.values == {"a_rate": 9.5, "a_mood": ""}
+    assert (late.event_us, late.known_us) == tuple(
+        (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for moment in (at, known)
+    )
+    assert reader.read(server_view("a"), []) == {}
+    reader.close()
+
+
+def test_a_server_gives_values_that_feasts_stock_store_wrote_their_own_time(store, address):
+    later = FEB + timedelta(days=6)
+    frame = table([("NY", later, later, 2.0, "calm")]).rename({"rate": "a_rate", "mood": "a_mood"})
+    stock(store).write_to_online_store("a", frame.to_pandas())
+    reader = server_store(address)
+
+    row = reader.read(server_view("a"), ["NY"])["NY"]
+
+    assert (row.values["a_rate"], row.event_us, row.known_us) == (2.0, *[later.timestamp() * 1e6] * 2)
+    reader.close()

@@ -9,8 +9,17 @@ import yaml
 from modelway.bundle.signing import VERIFY_KEY_FILE, load_or_create_key
 from modelway.errors import ConfigError
 from serving.kserve.__main__ import main
-from serving.kserve.pods import GRPC_PORT, KEYS_FILE, PREDICTIONS, SETTINGS_FILE, PodExtras, pod_settings
+from serving.kserve.pods import (
+    GRPC_PORT,
+    KEYS_FILE,
+    PREDICTIONS,
+    SETTINGS_FILE,
+    PodExtras,
+    pod_settings,
+    require_secret,
+)
 from serving.kserve.runtimes import ModelwayRuntime, modelway_runtime
+from serving.runtime.redis_server import RedisServer
 from serving.runtime.settings import Limits, Settings, read_settings
 
 SAID = {
@@ -94,7 +103,13 @@ def test_without_any_a_pod_is_what_it_was(printed: Any) -> None:
     [
         pytest.param({"tls": {"certificate": "c", "key": "k"}}, "tls", "Gateway", id="tls"),
         pytest.param({"jobs": {"file": "/tmp/j"}}, "jobs", "one pod keeps a job", id="jobs"),  # noqa: S108 - a text
-        pytest.param({"online_store": "/srv/online.db"}, "online_store", "no pod", id="store"),
+        pytest.param({"online_store": "/srv/online.db"}, "online_store", "features in Redis", id="store"),
+        pytest.param(
+            {"online_store": {"url": "redis://127.0.0.1"}}, "online_store", "cluster's DNS", id="here"
+        ),
+        pytest.param(
+            {"online_store": {"url": "redis://localhost"}}, "online_store", "cluster's DNS", id="name"
+        ),
         pytest.param({"metrics_need_key": True}, "metrics_need_key", "judge reads", id="metrics"),
         pytest.param({"keys_file": "keys.yaml"}, "keys_file", "--keys-secret", id="keys"),
         pytest.param({"grpc_port": 9001}, "grpc_port", "9000", id="another-port"),
@@ -117,6 +132,50 @@ def test_every_setting_is_either_for_pods_or_refused() -> None:
     decided = {"limits", "tls", "keys_file", "metrics_need_key", "grpc_port", "jobs", "online_store"}
 
     assert set(Settings.model_fields) == decided | {"traces", "access_log"}
+
+
+def test_a_store_of_the_network_comes_with_its_secret(printed: Any, tmp_path: Path, crd_errors: Any) -> None:
+    url = "rediss://${REDIS_USER}:${REDIS_PASSWORD}@cache.data:6379/0?ssl_ca_certs=/etc/modelway-redis/ca.crt"
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump({"online_store": {"url": url}}))
+
+    found = printed("--settings", str(file), "--redis-secret", "features")
+
+    runtime = found["ServingRuntime modelway"]
+    container, volumes = runtime["spec"]["containers"][0], runtime["spec"]["volumes"]
+    assert crd_errors(runtime) == []
+    assert container["env"] == [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "features", "key": name}}}
+        for name in ("REDIS_USER", "REDIS_PASSWORD")
+    ]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volume = next(each for each in volumes if each["name"] == mounts["/etc/modelway-redis"])
+    assert volume["secret"] == {
+        "secretName": "features", "optional": True, "items": [{"key": "ca.crt", "path": "ca.crt"}],
+    }  # fmt: skip
+    (tmp_path / "mounted.yaml").write_text(found["ConfigMap modelway-settings"]["data"]["settings.yaml"])
+    assert read_settings(tmp_path / "mounted.yaml").online_store == RedisServer(url=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "said"),
+    [("redis://:${WORD}@cache", "", "--redis-secret NAME"), ("redis://cache", "features", "no variable")],
+)
+def test_a_secret_without_a_variable_or_the_other_way_round_is_refused(
+    url: str, secret: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        require_secret(Settings(online_store=RedisServer(url=url)), secret)
+
+    assert said in str(caught.value)
+
+
+def test_a_store_without_a_secret_needs_none(printed: Any, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("online_store: {url: 'redis://cache.data'}")
+
+    container = printed("--settings", str(tmp_path / "settings.yaml"))["ServingRuntime modelway"]["spec"]
+
+    assert "env" not in container["containers"][0]
 
 
 def test_settings_without_grpc_open_no_second_port() -> None:
