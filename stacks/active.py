@@ -165,18 +165,21 @@ def offer_online_store(service: str, root: Path) -> None:
     """Let replicas that are deployed from now on read the service's online features, if it has any.
 
     Settings that somebody else wrote are left as they are.
+
+    Raises:
+        ConfigError: The features are in a Redis whose address servers cannot be told.
     """
     from modelway.usecase import load_use_case, use_case_names  # noqa: PLC0415 - see the module
     from serving.gateway.files import put  # noqa: PLC0415 - see the module
+    from stacks.online_place import online_place  # noqa: PLC0415 - see the module
 
     path = root / "settings.yaml"
     written = path.read_text(encoding="utf-8") if path.is_file() else ""
     if service not in use_case_names() or (written and not written.startswith(_SETTINGS_HEAD)):
         return
-    store = feature_store()
-    online = store.online_file(load_use_case(service))
-    wanted = f"{_SETTINGS_HEAD}online_store: {json.dumps(str(online.resolve()))}\n"
-    if store.redis is not None or not online.is_file():
+    place = online_place(feature_store(), load_use_case(service))
+    wanted = f"{_SETTINGS_HEAD}online_store: {json.dumps(place)}\n"
+    if place is None:
         path.unlink(missing_ok=True)
     elif wanted != written:
         put(path, wanted)

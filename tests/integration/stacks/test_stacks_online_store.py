@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from modelway.errors import ConfigError
 from modelway.features.store import FeatureStore
 from modelway.usecase import load_use_case
 from serving.gateway.desired import Layout
 from serving.gateway.replica import runtime_command
 from serving.rollout.local import LocalTarget
 from serving.rollout.target import Revision
+from serving.runtime.redis_server import RedisServer
 from serving.runtime.settings import read_settings
+from stacks.online_place import redis_url
 
 
 @pytest.fixture
@@ -68,3 +71,53 @@ def test_settings_of_somebodys_own_stay(features: FeatureStore, tmp_path: Path) 
     own.write_text("limits: {max_rows: 10}\n")
 
     assert offer(root).read_text() == "limits: {max_rows: 10}\n"
+
+
+def test_replicas_are_told_of_a_redis_and_of_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stacks import active  # noqa: PLC0415 - as above
+
+    store = FeatureStore(
+        tmp_path / "features", redis="cache:6380,db=2,ssl=true,username=me,password=${REDIS_PASSWORD}"
+    )
+    monkeypatch.setattr(active, "feature_store", lambda: store)
+    root = tmp_path / "serving"
+    assert not offer(root).exists()
+    folder = store.folder(load_use_case("credit"))
+    folder.mkdir(parents=True)
+    (folder / "feature_store.yaml").touch()
+
+    settings = read_settings(offer(root))
+
+    assert settings.online_store == RedisServer(url="rediss://me:${REDIS_PASSWORD}@cache:6380/2")
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("cache:6379", "redis://cache:6379/0"),
+        ("cache:6379,db=3,password=${A}", "redis://:${A}@cache:6379/3"),
+        ("cache:6379,ssl=true,ssl_ca_certs=/etc/ca.crt", "rediss://cache:6379/0?ssl_ca_certs=/etc/ca.crt"),
+        ("cache:6379,ssl=false", "redis://cache:6379/0"),
+    ],
+)
+def test_feasts_address_becomes_a_servers(address: str, url: str) -> None:
+    assert redis_url(address) == url
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "cache:6379,password=secret",
+        "one:6379,two:6379",
+        "${WHERE}",
+        "cache:6379,socket_timeout=3",
+        "cache:6379,ssl=true,ssl_cert_reqs=none",
+    ],
+)
+def test_an_address_that_servers_cannot_be_told_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be told") as caught:
+        redis_url(address)
+
+    assert "secret" not in str(caught.value)
