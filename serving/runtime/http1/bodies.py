@@ -1,5 +1,6 @@
 """A request's body, piece by piece as it comes (RFC 9112, 6 and 7.1)."""
 
+import re
 from typing import Protocol
 
 from serving.runtime.problems import RequestError
@@ -8,7 +9,10 @@ _MAX_LINE_BYTES = 4096
 _MAX_CHUNKS = 65_536
 """A client that sends byte by byte would keep the loop to itself."""
 _CRLF = b"\r\n"
-_HEX = frozenset(b"0123456789abcdefABCDEF")
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?").fullmatch
+"""A chunk's, below 2^64, and extensions, which mean nothing here."""
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*").fullmatch
+"""A trailer: dropped, but what is none may be a request to others."""
 
 
 class Body(Protocol):
@@ -118,12 +122,14 @@ class Chunks:
         self._check_size()
         if not line:
             self.rest = b""
+        elif not _FIELD(line):
+            raise RequestError("what follows the last chunk is no field")
 
     def _begin(self, line: bytes) -> None:
-        text = line.partition(b";")[0].rstrip(b" \t")
-        if not text or len(text) > 16 or not _HEX.issuperset(text):  # noqa: PLR2004 - fits 64 bits
+        said = _SIZE(line)
+        if said is None:
             raise RequestError("the size of a chunk must be hexadecimal")
-        size = int(text, 16)
+        size = int(said[1], 16)
         self._size += size
         self._chunks += 1
         self._check_size()

@@ -1,5 +1,6 @@
 """A request's head: parsed by llhttp, kept while the client repeats it."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
@@ -11,6 +12,10 @@ MAX_HEAD_BYTES = 32 * 1024
 SKIPPED_BYTES = 64 * 1024
 """A refused body up to this is read and dropped, so that the connection can be used again."""
 _JOINED_BY_COMMA = ", "
+_REQUEST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/1\.[01]\r\n").match
+"""What llhttp takes is more: versions that there are not, and those of other protocols."""
+_HOST = re.compile(r"(?:[\w.!$&'()*+,;=~%-]*|\[[\w.:%]+\])(?::\d*)?", re.ASCII).fullmatch
+"""Of RFC 3986, 3.2.2, and a port."""
 
 
 class RequestHead:
@@ -74,8 +79,9 @@ class _Parser:
         self.headers[key] = text if before is None else before + _JOINED_BY_COMMA + text
 
     def on_headers_complete(self) -> None:
-        """The blank line was there."""
+        """The blank line was there. Where no body follows, llhttp forgets what the fields said after this."""
         self._whole = True
+        self.keep_alive = self._llhttp.should_keep_alive()
 
     def feed(self, head: bytes) -> None:
         """Read a whole head.
@@ -92,7 +98,6 @@ class _Parser:
         if not self._whole:
             raise RequestError("this is no HTTP/1.1 request")
         self.method = self._llhttp.get_method().decode("latin-1")
-        self.keep_alive = self._llhttp.should_keep_alive()
         self.minor = int(self._llhttp.get_http_version().rpartition(".")[2])
         self.target = self._origin_form(self._target)
 
@@ -121,6 +126,8 @@ def parse_head(head: bytes, client: str) -> RequestHead:
     """
     parser = _Parser()
     parser.feed(head)
+    if not _REQUEST_LINE(head):
+        raise RequestError("a request begins with `METHOD TARGET HTTP/1.1`, each behind one space")
     _refuse_ambiguous(parser)
     return RequestHead(client, parser)
 
@@ -129,7 +136,7 @@ def _refuse_ambiguous(parser: _Parser) -> None:
     headers = parser.headers
     encoding = headers.get("transfer-encoding")
     if encoding is not None and encoding.lower() != "chunked":
-        raise RequestError(f"transfer-encoding {encoding!r} is not read; send chunked", status=501)
+        raise RequestError(f"transfer-encoding {encoding[:40]!r} is not read; send chunked")
     if encoding is not None and ("content-length" in headers or parser.minor == 0):
         raise RequestError("a chunked body needs HTTP/1.1 and no content-length")
     length = headers.get("content-length")
@@ -137,3 +144,5 @@ def _refuse_ambiguous(parser: _Parser) -> None:
         raise RequestError(f"content-length {length[:40]!r} is no number of bytes")
     if parser.hosts > 1 or (parser.minor >= 1 and not parser.hosts):  # RFC 9112, 3.2
         raise RequestError(f"one host header is needed in HTTP/1.1, found {parser.hosts}")
+    if not _HOST(headers.get("host", "")):
+        raise RequestError(f"host {headers['host'][:40]!r} is no host")

@@ -74,6 +74,8 @@ class Http1:
             data = self._take(data)
             if data and self._open:  # who sends ahead waits for nobody's company
                 self._loop.settle()
+            if data and not self._open and self._last and self._body is None:
+                data = b""  # nothing is read behind a last request (RFC 9112, 9.6)
         if data:
             self._keep(data)
 
@@ -192,7 +194,8 @@ class Http1:
 
     def _incomplete(self, data: bytes) -> bytes:
         if len(data) > MAX_HEAD_BYTES:
-            self._refuse(431, f"the head of a request may have {MAX_HEAD_BYTES} bytes")
+            status = 431 if b"\r\n" in data[:MAX_HEAD_BYTES] else 414  # RFC 9112, 3: it is the target
+            self._refuse(status, f"the head of a request may have {MAX_HEAD_BYTES} bytes")
         else:
             self._rest = data
         return b""
