@@ -1,19 +1,29 @@
 """What a rollout would change on the active stack's cluster. Changes nothing."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from modelway.errors import ConfigError
 from modelway.registry.model_version import ModelVersion
 from serving.rollout.kserve import KServeTarget
+from serving.rollout.strategies import FULL, Strategy
 from stacks.active import serving_target
-from stacks.release import revision_for
+from stacks.release import full_capacity, revision_for
 
 
-def preview(version: ModelVersion, *, weights: Sequence[int], replicas: int) -> str:
+def preview(
+    version: ModelVersion, *, weights: Sequence[int], replicas: int | None, strategy: str = Strategy.CANARY
+) -> str:
     """YAML diffs, one for each patch of a rollout in which every step passes.
 
+    Args:
+        version: Which.
+        weights: Percent of traffic per step of a canary.
+        replicas: Of its first step; None for the strategy's own.
+        strategy: How it gets there.
+
     Raises:
-        ConfigError: The stack serves on this machine, or the cluster would refuse the rollout.
+        ConfigError: The stack serves on this machine, or it or the cluster would refuse the rollout.
         BundleRejectedError: The version's bundle does not verify.
     """
     target = serving_target(version.name)
@@ -23,4 +33,17 @@ def preview(version: ModelVersion, *, weights: Sequence[int], replicas: int) -> 
             expected="a stack whose model deployer is of flavor `kserve`: its objects can be compared",
             remedy="switch to one, such as `kubernetes`, or start the rollout and abort it",
         )
-    return target.planned_diff(revision_for(version), weights=weights, replicas=replicas)
+    blue_green = strategy == Strategy.BLUE_GREEN
+    if strategy not in {Strategy.CANARY, Strategy.BLUE_GREEN}:
+        raise ConfigError(
+            f"--dry-run of {strategy} on a cluster",
+            expected="canary or blue-green: nothing mirrors traffic there",
+            remedy="choose one of them",
+        )
+    asked: dict[str, Any] = {"strategy": strategy, "replicas": replicas}
+    needed = full_capacity(target, asked) if target.running else {}
+    return target.planned_diff(
+        revision_for(version),
+        weights=(FULL,) if blue_green else weights,
+        replicas=int(needed.get("replicas") or replicas or 1),
+    )

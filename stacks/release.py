@@ -12,6 +12,7 @@ from modelway.registry.stages import Stage
 from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
 from serving.rollout.runner import Records, carry_out
+from serving.rollout.sights import Sized
 from serving.rollout.start import plan_over_live
 from serving.rollout.state import RolloutState
 from serving.rollout.strategies import Strategy
@@ -139,8 +140,8 @@ def full_capacity(target: object, options: dict[str, Any]) -> dict[str, Any]:
     """The options; blue-green gets as many replicas as the live revision has, unless it is told."""
     known = {name: value for name, value in options.items() if value is not None}
     blue_green = known.get("strategy") == Strategy.BLUE_GREEN
-    if blue_green and "replicas" not in known and isinstance(target, LocalTarget):
-        known["replicas"] = target.replicas(target.live().id)
+    if blue_green and "replicas" not in known and isinstance(target, Sized):
+        known["replicas"] = target.capacity()
     return known
 
 

@@ -47,7 +47,8 @@ def start(
     if dry_run:
         from stacks.preview import preview  # noqa: PLC0415 - as above
 
-        print(preview(version, weights=parse_weights(weights), replicas=replicas or 1), end="")
+        shares = parse_weights(weights)
+        print(preview(version, weights=shares, replicas=replicas, strategy=strategy), end="")
         return
     released = release(
         version,

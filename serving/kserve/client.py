@@ -115,6 +115,23 @@ class Cluster:
         except TransientError:
             return None
 
+    def ask_pod(self, pod: str, port: int, path: str, body: Any) -> tuple[int, bytes] | None:
+        """Status and body of a pod's answer to POST, through the API server; None when it does not answer.
+
+        Raises:
+            ConfigError: The credentials do not allow to `create` below `pods/proxy`.
+        """
+        place = f"{self._path(Kind.POD)}/{pod}:{port}/proxy{path}"
+        try:
+            answer = self._text("POST", place, body=body)
+        except ModelwayError as error:
+            if (own := _of_a_pod(error.__cause__)) is not None:
+                return own
+            if isinstance(error, TransientError):
+                return None
+            raise
+        return None if answer is None else (200, answer.encode())
+
     def _path(self, kind: Kind) -> str:
         return "/" + kind.value.format(f"namespaces/{self.namespace}")
 
@@ -227,6 +244,20 @@ class _Border:
                 remedy="check kubeconfig, network and `kubectl get --raw /readyz`",
             ) from error
         return False
+
+
+def _of_a_pod(cause: Any) -> tuple[int, bytes] | None:
+    """A refusal behind the proxy; None for what the API server, whose own are of kind Status, says itself."""
+    status, body = getattr(cause, "status", None), getattr(cause, "body", None)
+    if not status or not isinstance(body, (bytes, str)):
+        return None
+    raw = body.encode() if isinstance(body, str) else body
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        told = None
+    own = isinstance(told, dict) and told.get("kind") != "Status"
+    return (int(status), raw) if own else None
 
 
 def _one_line(error: BaseException) -> str:

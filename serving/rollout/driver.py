@@ -18,6 +18,7 @@ from serving.rollout.evidence import Evidence, weigh
 from serving.rollout.judge import hard_fault, judge
 from serving.rollout.plan import PROMISED, Plan
 from serving.rollout.state import Action, Facts, Moment, Phase, RolloutState
+from serving.rollout.strategies import Strategy
 from serving.rollout.target import Readiness, Window
 from serving.rollout.wishes import all_back, deployed, in_effect, route_of, wanted
 
@@ -34,7 +35,9 @@ def begin(plan: Plan, at: datetime) -> RolloutState:
         trial=ab.fresh(plan),
     )
     arms = " and ".join(arm.id for arm in plan.challengers)
-    return _noted(state, plan, at, f"{plan.strategy.value}: {arms} over {plan.stable.id}")
+    bare = plan.strategy is Strategy.BLUE_GREEN and not plan.mirror_first
+    how = f"{plan.strategy.value}, nothing mirrored" if bare else plan.strategy.value
+    return _noted(state, plan, at, f"{how}: {arms} over {plan.stable.id}")
 
 
 def advance(state: RolloutState, seen: Facts, plan: Plan) -> tuple[RolloutState, tuple[Action, ...]]:

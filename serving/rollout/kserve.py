@@ -17,11 +17,13 @@ from serving.kserve.client import Cluster
 from serving.kserve.counting import count
 from serving.kserve.diff import planned_diff
 from serving.kserve.places import Places
+from serving.kserve.probing import probe
 from serving.kserve.runtimes import HTTP_PORT
 from serving.kserve.spec import FULL, Manifest, Mode, Service
 from serving.kserve.view import readiness, view_of
 from serving.kserve.waiting import until
 from serving.rollout.counters import Ledger
+from serving.rollout.sights import Smoke
 from serving.rollout.target import Observations, Readiness, Revision, RevisionId, Routing, Window
 
 logger = logging.getLogger(__name__)
@@ -162,6 +164,23 @@ class KServeTarget:
         ledger, seen = count(pods, get(path, Ledger), self._scrape)
         put(path, ledger.model_dump_json())
         return seen
+
+    def smoke(self, revision: Revision) -> Smoke | None:
+        """Ask all pods of a revision, past the gateway, what its bundle knows the answers to."""
+        manifest = self._access.manifest()
+        arm = view_of(manifest).arm(revision.id) if manifest else None
+        if arm is None:
+            return None
+        return probe(self._access.cluster, self._access.pods(arm), arm.replicas, revision)
+
+    def capacity(self) -> int:
+        """How many pods carry all the traffic now, those of an autoscaler included.
+
+        Raises:
+            NotRunningError: There is no such service.
+        """
+        view = view_of(self._access.required())
+        return view.capacity + self._access.surplus(view.stable)
 
     def retire(self, revision: RevisionId) -> None:
         """Take the canary away; or the stable revision, once the canary has all traffic: by promoting that.

@@ -139,6 +139,10 @@ class LocalTarget:
         spec = self._layout.read_desired().revisions.get(revision)
         return spec.replicas if spec else 1
 
+    def capacity(self) -> int:
+        """How many predictors the live revision is meant to have."""
+        return self.replicas(self.live().id)
+
     def deployed(self) -> frozenset[RevisionId]:
         """Revisions that are meant to run, with traffic or without."""
         return frozenset(self._layout.read_desired().revisions)

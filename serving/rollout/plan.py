@@ -96,6 +96,8 @@ class Plan(Frozen):
     """Kept where the strategy compares answers."""
     watch_s: float = Field(default=60.0, ge=0)
     """How long blue-green watches after its switch before the old revision is no longer needed."""
+    mirror_first: bool = True
+    """Blue-green shadows live traffic before its switch; where nothing can mirror, the watch alone judges."""
     experiment: Experiment | None = None
     """Of an a-b test, and of no other strategy."""
     replicas: int = Field(default=1, ge=1)
@@ -127,7 +129,9 @@ class Plan(Frozen):
     def steps(self) -> tuple[Step, ...]:
         """Every stop, in order."""
         test_s = self.experiment.deadline_s if self.experiment else 0.0
-        return steps_of(self.strategy, self.weights, watch_s=self.watch_s, test_s=test_s)
+        return steps_of(
+            self.strategy, self.weights, watch_s=self.watch_s, test_s=test_s, mirror_first=self.mirror_first
+        )
 
     @property
     def challengers(self) -> tuple[Revision, ...]:

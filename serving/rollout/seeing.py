@@ -28,7 +28,7 @@ def require_able(target: Target, plan: Plan) -> None:
         raise ConfigError(
             f"{type(target).__name__} cannot {' or '.join(missing)}, as {plan.strategy.value} needs",
             expected="a strategy that this target can carry out",
-            remedy="use the strategy canary here",
+            remedy=f"use {'canary or blue-green' if isinstance(target, Smokes) else 'canary'} here",
         )
 
 

@@ -101,6 +101,15 @@ class Keeps(Protocol):
 
 
 @runtime_checkable
+class Sized(Protocol):
+    """Knows what a revision needs that gets all traffic in one go."""
+
+    def capacity(self) -> int:
+        """Replicas that carry all the traffic now."""
+        ...
+
+
+@runtime_checkable
 class Splits(Protocol):
     """Can give the same key the same revision every time, and say what came of it."""
 

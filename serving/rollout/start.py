@@ -11,6 +11,7 @@ from modelway.errors import ConfigError, TransitionError
 from serving.rollout.experiment import Experiment
 from serving.rollout.plan import Plan
 from serving.rollout.runner import Records
+from serving.rollout.sights import ComparesAnswers
 from serving.rollout.state import Phase
 from serving.rollout.target import Revision, RevisionId, service_of
 
@@ -74,6 +75,7 @@ def plan_over_live(target: Hosts, bundle: Bundle, canary: Revision, **options: A
             remedy="name a newer version",
         )
     name = f"{canary.id}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    options.setdefault("mirror_first", isinstance(target, ComparesAnswers))
     return _plan(id=name, service=service, stable=stable, canary=canary, slo=bundle.slo, **options)
 
 

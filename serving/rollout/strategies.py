@@ -2,7 +2,7 @@
 
 canary          5 % → 25 % → 50 % → 100 %
 shadow-canary   shadow, answers compared → 5 % → … → 100 %
-blue-green      smoke → shadow, answers compared → 100 % under watch
+blue-green      smoke → shadow, answers compared → 100 % under watch; no shadow where nothing can mirror
 a-b             fixed shares by key until a winner is proven → 100 % for the winner; see `experiment`
 """
 
@@ -74,7 +74,7 @@ class Step(Frozen):
 
 
 def steps_of(
-    strategy: Strategy, weights: Sequence[int], *, watch_s: float, test_s: float
+    strategy: Strategy, weights: Sequence[int], *, watch_s: float, test_s: float, mirror_first: bool = True
 ) -> tuple[Step, ...]:
     """Every stop of a strategy, in order.
 
@@ -83,6 +83,7 @@ def steps_of(
         weights: Percent per stop of a canary.
         watch_s: How long blue-green watches after its switch, seconds.
         test_s: How long an a-b test may take, seconds.
+        mirror_first: Blue-green shadows live traffic before its switch.
     """
     shares = tuple(Step(weight=weight) for weight in weights)
     match strategy:
@@ -94,8 +95,7 @@ def steps_of(
             test = Step(weight=0, judged_as=FULL, split=True, deadline_s=test_s, label="a-b")
             return (test, Step(weight=FULL))
         case Strategy.BLUE_GREEN:
-            return (
-                Step(weight=0, smoke=True, label="smoke"),
-                Step(weight=0, mirror=True, compare=True, judged_as=FULL),
-                Step(weight=FULL, least_s=watch_s, label="watch"),
-            )
+            shadow = Step(weight=0, mirror=True, compare=True, judged_as=FULL)
+            smoke = Step(weight=0, smoke=True, label="smoke")
+            watch = Step(weight=FULL, least_s=watch_s, label="watch")
+            return (smoke, shadow, watch) if mirror_first else (smoke, watch)

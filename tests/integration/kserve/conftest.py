@@ -47,7 +47,7 @@ SIGNATURE = Signature(
 )
 # Wide limits: any process of a busy machine may stand still for seconds.
 SLO = Slo(latency_limit_ms=1000, latency_percentile=90, max_error_rate=0.01, rate_rps=100)
-RunsAs = Callable[[str, int], Revision]
+RunsAs = Callable[..., Revision]
 
 _SOURCE = Path(__file__).parents[2] / "unit" / "kserve" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("kserve_schemas", _SOURCE)
@@ -110,7 +110,7 @@ def target(api: FakeKubernetesApi, make_target: Callable[[FakeKubernetesApi], KS
 def runs_as(tmp_path: Path, places: Places) -> RunsAs:
     """A signed bundle around one of the graphs, as version so many of the model."""
 
-    def make(graph: str, version: int) -> Revision:
+    def make(graph: str, version: int, reference: bytes = b"") -> Revision:
         lineage = Lineage(
             use_case="paint", snapshot_id="0" * 64, as_of=datetime(2020, 1, 1, tzinfo=UTC), kind=graph, seed=1
         )
@@ -118,7 +118,7 @@ def runs_as(tmp_path: Path, places: Places) -> RunsAs:
             places.bundles,
             onnx=onnx.parser.parse_model(GRAPHS[graph]).SerializeToString(),
             signature=SIGNATURE,
-            reference=b"",
+            reference=reference,
             slo=SLO,
             card="",
             lineage=lineage,

@@ -36,6 +36,9 @@ class InstantKubelet:
         """By pod: the runtime's own counters, so that the text is the real one."""
         self.restarts: dict[str, int] = {}
         self.silent: set[str] = set()
+        self.says: dict[str, tuple[int, bytes]] = {}
+        """By revision: what its pods answer to a question; one half for one row where nothing is said."""
+        self.asked: list[tuple[str, str]] = []
         self._ready: dict[str, set[str]] = {}
         self._revisions: dict[str, str] = {}
 
@@ -68,6 +71,11 @@ class InstantKubelet:
 
     def metrics(self, name: str) -> str | None:
         return None if name in self.silent else exposition(self.counts[name].families()).decode()
+
+    def ask(self, name: str, path: str, _body: bytes) -> tuple[int, bytes] | None:
+        self.asked.append((name, path))
+        half = b'{"outputs": [{"name": "probability", "data": [0.5]}]}'
+        return None if name in self.silent else self.says.get(self._revisions[name], (200, half))
 
     def pods(self, revision: str) -> list[str]:
         return [name for name, runs in self._revisions.items() if runs == revision and name in self.counts]
@@ -153,6 +161,20 @@ class ProcessKubelet:
 
     def metrics(self, name: str) -> str | None:
         return self._get(name, "/metrics")
+
+    def ask(self, name: str, path: str, body: bytes) -> tuple[int, bytes] | None:
+        port = self.port(name)
+        if port is None:
+            return None
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("POST", path, body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
 
     def port(self, name: str) -> int | None:
         """Told by the server's first line of output; None while it has not said it."""

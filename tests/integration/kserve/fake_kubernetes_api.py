@@ -117,7 +117,8 @@ class FakeKubernetesApi:
         place = parts[parts.index("namespaces") + 2 :]
         resource, name, rest = place[0], *[*place[1:2], ""][:1], place[2:]
         if rest and rest[0] == "proxy":
-            return await self._proxy(name.partition(":")[0])
+            path = "/" + "/".join(rest[1:]) + (f"?{request.query_string}" if request.query_string else "")
+            return await self._proxy(request, name.partition(":")[0], path)
         if request.method == "GET" and request.query.get("watch") in {"true", "True", "1"}:
             return await self._watch(request, resource)
         if request.method == "GET":
@@ -184,12 +185,17 @@ class FakeKubernetesApi:
             wanted.pop("status", None)
         return admit(prune(wanted, strict=strict), before)
 
-    async def _proxy(self, pod: str) -> web.StreamResponse:
+    async def _proxy(self, request: web.Request, pod: str, path: str) -> web.StreamResponse:
         self._found("pods", pod)
-        text = await asyncio.to_thread(self.kubelet.metrics, pod)
-        if text is None:
+        if request.method == "POST":
+            asked = await request.read()
+            answer = await asyncio.to_thread(self.kubelet.ask, pod, path, asked)
+        else:
+            text = await asyncio.to_thread(self.kubelet.metrics, pod)
+            answer = None if text is None else (200, text.encode())
+        if answer is None:
             raise Refusal(503, "ServiceUnavailable", "error trying to reach service: connection refused")
-        return web.Response(text=text)
+        return web.Response(status=answer[0], body=answer[1])
 
     async def _watch(self, request: web.Request, resource: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/json"})
