@@ -21,6 +21,7 @@ import pytest
 
 from modelway.errors import ConfigError
 from serving.gateway.control import Gateway
+from serving.gateway.envoy import admin
 from serving.rollout.local import LocalTarget
 from serving.rollout.plan import Plan
 from serving.rollout.runner import run_rollout
@@ -59,8 +60,8 @@ class Calls:
         said = {**dict(call.trailing_metadata() or ()), **dict(call.initial_metadata() or ())}
         return call.code().name, said.get("x-revision", "")
 
-    def ends(self, times: int, **metadata: str) -> Counter[tuple[str, str]]:
-        return Counter(self.end(0.0, INFER, **metadata) for _ in range(times))
+    def ends(self, times: int, amount: float = 0.0, **metadata: str) -> Counter[tuple[str, str]]:
+        return Counter(self.end(amount, INFER, **metadata) for _ in range(times))
 
 
 @contextmanager
@@ -168,12 +169,17 @@ def test_shares_pins_and_keys_hold_for_calls_and_what_no_replica_answered_is_evi
 
     status = target.status()
     assert status is not None
+    assert set(calls.ends(200, amount=1.0)) == {("OK", "paint-v1"), ("INTERNAL", "paint-v2")}
+    ejected = "/stats?filter=grpc_rev_paint-v2.outlier_detection.ejections_enforced_total"
+    assert int((admin(status.admin_port, ejected) or "").rpartition(": ")[2]) >= 1  # as over HTTP
+
     os.kill(status.revisions["paint-v2"].replicas[0].pid or 0, signal.SIGKILL)
+    before = target.observe(window)["paint-v2"].server_errors or 0
     lost = calls.ends(10, x_revision="paint-v2")["UNAVAILABLE", "paint-v2"]
     assert lost > 0  # until it is up again
     dead = target.observe(window)["paint-v2"]
     assert dead.server_errors is not None
-    assert dead.server_errors >= 1 + lost
+    assert dead.server_errors >= before + lost
 
     slots = (Slot(revision=stable.id, percent=50), Slot(revision=canary.id, percent=50))
     target.split(slots, key_header="x-key")
