@@ -12,9 +12,10 @@ from modelway.contract import Outcome, Reason, Verdict
 from modelway.data.frames import write_frame
 from modelway.data.snapshot import FolderSnapshotStore
 from modelway.data.storage import sha256_of
+from modelway.evaluation.scored import ScoredRows, whole_statistics
 from modelway.optimize.export import to_onnx
 from modelway.optimize.scoring import Graph
-from modelway.stats.ranking import pr_auc, roc_auc
+from modelway.training.calibration import threshold_from
 from modelway.training.candidates.base import Recipe
 from modelway.training.encoding import encode, labels, signature_from
 from modelway.training.environment import Environment, current
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
     from modelway.usecase import UseCase
 
 SAME_METRIC = 1e-6
-"""Metrics are rank statistics of float32 scores: equal scores give equal metrics to the last digits."""
+"""Of a metric: equal scores give equal metrics to the last digits."""
+_RANKS = ("roc_auc", "pr_auc")
+"""A rounding leaves the order of rows, nearly: these must agree wherever the model is made again."""
 
 
 def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStore, folder: str) -> Verdict:
     """Train again what the bundle's lineage names - snapshot, as-of, parameters, seed - and compare.
 
     No search: the parameters stand in the lineage. The rows, the graph's bytes, its probabilities on the
-    test rows and the metrics are compared, and the environment it was made in.
+    test rows and the metrics are compared, and the environment it was made in. The threshold is that
+    of the use case's costs.
 
     Args:
         use_case: The one that the bundle names, as it is defined now.
@@ -55,7 +59,7 @@ def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStor
         use_case, history, as_of=lineage.as_of, replay=lineage.replay, window_months=lineage.window_months
     )
     training_set, splits = write_frame(rows, folder), split_by_time(rows, folder)
-    signature = signature_from(use_case, splits.train.load(), bundle.signature.threshold)
+    signature = signature_from(use_case, splits.train.load(), threshold_from(use_case.costs))
     recipe = Recipe(signature.columns, dict(lineage.params), lineage.seed)
     made = fit(lineage.kind, recipe, signature, splits, (lineage.calibrator,))
     onnx = to_onnx(made.model, made.calibrator, signature.inputs, signature.derived)
@@ -66,7 +70,7 @@ def reproduce(use_case: "UseCase", bundle: Bundle, snapshots: FolderSnapshotStor
         _same("training rows", lineage.training_set_sha256, training_set.sha256),
         _same("signature", bundle.signature.model_dump_json(), signature.model_dump_json()),
         _graph_bytes(sha256_of(bundle.read(MODEL_FILE)), sha256_of(onnx), same_place=same_place),
-        *_answers(use_case, bundle, onnx, splits.test.load()),
+        *_answers(use_case, bundle, onnx, splits.test.load(), same_place=same_place),
     ]
     return Verdict.of(reasons, {"bundle": bundle.digest, "graph_sha256": sha256_of(onnx)})
 
@@ -103,7 +107,9 @@ def _graph_bytes(expected: str, found: str, *, same_place: bool) -> Reason:
     return Reason(metric="graph", outcome=outcome, message=text)
 
 
-def _answers(use_case: "UseCase", bundle: Bundle, onnx: bytes, test: pl.DataFrame) -> Iterator[Reason]:
+def _answers(
+    use_case: "UseCase", bundle: Bundle, onnx: bytes, test: pl.DataFrame, *, same_place: bool
+) -> Iterator[Reason]:
     before = Graph(bundle.read(MODEL_FILE)).probabilities(encode(test, bundle.signature))
     again = Graph(onnx).probabilities(encode(test, bundle.signature))
     largest, limit = float(np.abs(before - again).max()), use_case.gates.max_parity_error
@@ -115,15 +121,20 @@ def _answers(use_case: "UseCase", bundle: Bundle, onnx: bytes, test: pl.DataFram
         limit=limit,
         samples=len(again),
     )
-    y = labels(test)
-    for name, measure in (("roc_auc", roc_auc), ("pr_auc", pr_auc)):
-        yield _metric(name, bundle.lineage.metrics.get(name), float(measure(y, again)))
+    rows = ScoredRows.of(labels(test), again, threshold_from(use_case.costs))
+    measured = whole_statistics(rows, use_case.costs, np.ones((1, len(again))))
+    noted = bundle.lineage.metrics
+    for name in (*_RANKS, *sorted(noted.keys() & measured.keys() - set(_RANKS))):
+        lenient = not same_place and name not in _RANKS
+        yield _metric(name, noted.get(name), float(measured[name][0]), lenient=lenient)
 
 
-def _metric(name: str, expected: float | None, found: float) -> Reason:
+def _metric(name: str, expected: float | None, found: float, *, lenient: bool) -> Reason:
+    """A lenient one is left open where it differs: a rounding may turn a decision, and a row is a row."""
     if expected is None:
         text = f"{name}: the lineage names none"
         return Reason(metric=name, outcome=Outcome.INCONCLUSIVE, message=text)
-    outcome = Outcome.PASS if abs(expected - found) <= SAME_METRIC else Outcome.FAIL
+    same = abs(expected - found) <= SAME_METRIC * max(1.0, abs(expected))
+    outcome = Outcome.PASS if same else Outcome.INCONCLUSIVE if lenient else Outcome.FAIL
     text = f"{name} {found:.6f}, then {expected:.6f}"
     return Reason(metric=name, outcome=outcome, message=text, found=found, limit=expected)

@@ -1,25 +1,31 @@
 from datetime import UTC, datetime
 
+import polars as pl
 import pytest
+from train_once import FakeTracker
 
 from modelway.bundle.bundle import Bundle, write_bundle
+from modelway.bundle.derived import Derived
 from modelway.bundle.lineage import Lineage
 from modelway.bundle.signing import load_or_create_key
-from modelway.contract import Outcome, Verdict
+from modelway.contract import Column, CostMatrix, Outcome, Verdict
 from modelway.data.frames import write_frame
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
 from modelway.errors import NotFoundError
 from modelway.evaluation.held_out import evaluate_on
+from modelway.features.definitions import FeatureSet
+from modelway.features.target_rate import target_rate
 from modelway.features.training_set import build_training_set
 from modelway.registry.packing import Stores, pack
 from modelway.training import reproduce as module
 from modelway.training.environment import Environment
+from modelway.training.policy import TrainingPolicy
 from modelway.training.reproduce import reproduce
 from modelway.training.splits import split_by_time
-from modelway.training.tracking import Tracker
 from modelway.training.tune import Request, tune
 from modelway.usecase import load_use_case
+from usecases.iris.use_case import IrisUseCase
 
 AS_OF = datetime(2020, 6, 1, tzinfo=UTC)
 
@@ -27,8 +33,10 @@ AS_OF = datetime(2020, 6, 1, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def iris(tmp_path_factory):
     """Iris, ingested, trained and packed for real: use case, snapshots, bundle, folder."""
-    folder = tmp_path_factory.mktemp("iris")
-    use_case = load_use_case("iris")
+    return packed(load_use_case("iris"), tmp_path_factory.mktemp("iris"))
+
+
+def packed(use_case, folder):
     snapshots = FolderSnapshotStore(str(folder / "snapshots"))
     snapshot = ingest(use_case, None, snapshots)
     history = snapshots.scan(snapshot.id, as_of=AS_OF)
@@ -38,8 +46,7 @@ def iris(tmp_path_factory):
         split_by_time(rows, str(folder / "frames")),
     )
     request = Request(snapshot_id=snapshot.id, as_of=AS_OF, seed=3, trials=1)
-    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
-    trained = tune(use_case, splits, request, tracker=tracker, folder=str(folder / "models"))
+    trained = tune(use_case, splits, request, tracker=FakeTracker(), folder=str(folder / "models"))
     evaluation = evaluate_on(use_case, trained, splits, None)
     stores = Stores(folder / "bundles", load_or_create_key(folder / "keys"))
     verdict = Verdict(outcome=Outcome.PASS)
@@ -84,15 +91,63 @@ def test_a_model_is_made_again_to_the_byte(iris, monkeypatch):
     verdict, found = again(iris)
 
     assert verdict.passed, verdict.summary()
-    assert set(found) == {
-        "environment",
-        "training rows",
-        "signature",
-        "graph",
-        "probabilities",
-        "roc_auc",
-        "pr_auc",
-    }
+    others = {"environment", "training rows", "signature", "graph", "probabilities"}
+    assert set(found) == others | set(iris[2].lineage.metrics)
+
+
+class Beds(IrisUseCase):
+    """The irises with all that training can do: a rate of labels, a ratio, a staircase, groups."""
+
+    contract = IrisUseCase.contract.model_copy(
+        update={"columns": (*IrisUseCase.contract.columns, Column(name="bed", kind="string"))}
+    )
+    features = FeatureSet(
+        row=IrisUseCase.features.row,
+        views=(target_rate("bed", IrisUseCase.label, smoothing_rows=5, ttl_days=200),),
+        derived=(Derived(name="petal_ratio", how="ratio", of=("petal_length", "petal_width")),),
+    )
+    candidates = IrisUseCase.candidates[:1]
+    training = TrainingPolicy(calibrators=("isotonic",), group="bed")
+
+    def clean(self, raw):
+        return super().clean(raw).with_columns((raw["row"].cast(pl.Int64) % 7).cast(pl.String).alias("bed"))
+
+
+def test_so_is_one_with_rates_of_labels_derived_features_groups_and_a_staircase(tmp_path, monkeypatch):
+    made = packed(Beds(), tmp_path)
+    same_place(monkeypatch, made[2].lineage)
+
+    verdict, found = again(made)
+
+    assert verdict.passed, verdict.summary()
+    assert made[2].lineage.calibrator == "isotonic"
+    assert "bed_target_rate" in made[2].signature.names
+    assert found["ece"] is found["cost_per_row"] is Outcome.PASS
+
+
+@pytest.mark.parametrize(("is_same", "outcome"), [(True, Outcome.FAIL), (False, Outcome.INCONCLUSIVE)])
+def test_a_metric_of_decisions_differs_for_good_only_in_the_same_environment(
+    iris, tmp_path, monkeypatch, is_same, outcome
+):
+    same_place(
+        monkeypatch, iris[2].lineage if is_same else iris[2].lineage.model_copy(update={"lock_sha256": "0"})
+    )
+    metrics = {**iris[2].lineage.metrics, "f1": 0.5}
+
+    verdict, found = again(iris, with_lineage(iris, tmp_path, metrics=metrics))
+
+    assert found["f1"] is verdict.outcome is outcome
+
+
+def test_costs_that_have_changed_since_show_as_another_threshold(iris, monkeypatch):
+    use_case, *others = iris
+    same_place(monkeypatch, iris[2].lineage)
+    dearer = type("Dearer", (type(use_case),), {"costs": CostMatrix(false_positive=1, false_negative=9)})()
+
+    _, found = again((dearer, *others))
+
+    assert found["signature"] is Outcome.FAIL
+    assert found["graph"] is Outcome.PASS
 
 
 def test_another_environment_is_said_and_is_no_pass(iris, tmp_path, monkeypatch):
