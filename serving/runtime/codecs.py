@@ -31,13 +31,25 @@ class V2Json:
     """Open Inference Protocol V2 over HTTP: JSON, and tensors as bytes behind it."""
 
     protocol = "v2"
-    __slots__ = ("_decode", "_decode_binary", "_headers", "_one_headers", "_reply", "_revision", "_sized")
+    __slots__ = (
+        "_decode",
+        "_decode_binary",
+        "_headers",
+        "_known",
+        "_one",
+        "_one_headers",
+        "_reply",
+        "_revision",
+        "_sized",
+    )
 
     def __init__(self, signature: Signature, revision: str, columns: Columns) -> None:
         """Prepare what never changes."""
         decoder = V2Decoder(columns)
         self._decode, self._decode_binary = decoder.decode, decoder.decode_binary
+        self._known = decoder.wordings.read
         self._reply = V2Reply(signature, revision)
+        self._one = self._reply.one
         self._headers, self._revision = headers_of(revision), revision
         self._one_headers = _binary_headers(revision, self._reply.one_binary_header_bytes)
         self._sized: dict[int, Headers] = {}
@@ -52,6 +64,8 @@ class V2Json:
         if not body.endswith(b"}"):
             header_bytes = _header_bytes(head, body)
             return self._decode(body) if header_bytes is None else self._decode_binary(body, header_bytes)
+        if (known := self._known(body)) is not None:
+            return known
         try:
             return self._decode(body)
         except RequestError:
@@ -67,7 +81,7 @@ class V2Json:
         if isinstance(probabilities, np.ndarray):
             return self._headers, self._reply.many(probabilities, parsed.request_id, parsed.outputs)
         if parsed.outputs is None:
-            return self._headers, self._reply.one(probabilities, parsed.request_id)
+            return self._headers, self._one(probabilities, parsed.request_id)
         row = np.array([probabilities])
         return self._headers, self._reply.many(row, parsed.request_id, parsed.outputs)
 

@@ -7,7 +7,7 @@ thread. Scorers wrap each other: what a model does not need is not in its chain,
 wants to see the answer hands a `Wrapped` exchange on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -20,6 +20,7 @@ from serving.runtime.transport import Head, Headers, Respond
 
 if TYPE_CHECKING:
     from serving.runtime.marks import Marks
+    from serving.runtime.metrics import Meter
     from serving.runtime.served import Served
 
 Answer = tuple[int, Headers, bytes]
@@ -188,3 +189,35 @@ def answered(exchange: Exchange, probabilities: np.float32 | Matrix, features: b
         exchange.finish(probabilities, features)
     except Exception as error:  # noqa: BLE001 - the others are to be answered too
         exchange.fail(error)
+
+
+def answer_rows(
+    exchanges: Sequence[Exchange], packed: Sequence[bytes], probabilities: Sequence[np.float32]
+) -> None:
+    """Answer single rows that were scored together, in the order in which they came.
+
+    Those of whom nobody wants to see more than the answer pass no methods of their own, and are counted by
+    protocol at one moment: after all of them, and before anything is sent.
+
+    Args:
+        exchanges: Of one row each, on the loop's thread.
+        packed: What the graph saw of each.
+        probabilities: Of each.
+    """
+    starts_ns: dict[Meter, list[int]] = {}
+    for exchange, row, probability in zip(exchanges, packed, probabilities, strict=True):
+        if type(exchange) is not Exchange or exchange.marks is not None:
+            answered(exchange, probability, row)
+            continue
+        route, parsed = exchange.route, exchange.parsed
+        try:
+            headers, body = route.encode(parsed, probability)
+            if route.remember is not None:
+                route.remember(parsed, probability, row)
+            exchange.respond(200, headers, body)
+        except Exception as error:  # noqa: BLE001 - the others are to be answered too
+            exchange.fail(error)
+        else:
+            starts_ns.setdefault(route.meter, []).append(exchange.start_ns)
+    for meter, starts in starts_ns.items():
+        meter.answered(starts, perf_counter_ns())

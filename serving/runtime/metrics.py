@@ -3,7 +3,7 @@
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from serving.runtime.exposition import Family, Histogram, written
 
@@ -60,6 +60,27 @@ class Meter:
                 self.statuses[status] += 1
             except KeyError:
                 self.statuses[status] = 1
+
+    def answered(self, starts_ns: Sequence[int], now_ns: int) -> None:
+        """Count requests of one row each that were answered at one moment.
+
+        Args:
+            starts_ns: `perf_counter_ns` of each one's head; at least one.
+            now_ns: The same clock at that moment.
+        """
+        count = len(starts_ns)
+        edges_ns, total_ns = self._edges_ns, now_ns * count - sum(starts_ns)
+        fastest = bisect_left(edges_ns, now_ns - max(starts_ns))
+        slowest = bisect_left(edges_ns, now_ns - min(starts_ns))
+        with self._lock:
+            if fastest == slowest:
+                self._counts[fastest] += count
+            else:
+                for start_ns in starts_ns:
+                    self._counts[bisect_left(edges_ns, now_ns - start_ns)] += 1
+            self.latency_ns.total += total_ns
+            self.rows += count
+            self.statuses[200] += count
 
     def refused(self, status: int) -> None:
         """Count a request that never reached the model."""

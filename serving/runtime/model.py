@@ -36,7 +36,18 @@ class WarmUp:
 class Model:
     """One model on one core, or on a GPU; threads may share it."""
 
-    __slots__ = ("_buffer", "_lock", "_output", "_pack", "_run", "_run_rows", "platform", "why", "width")
+    __slots__ = (
+        "_answers",
+        "_buffer",
+        "_lock",
+        "_output",
+        "_pack",
+        "_run",
+        "_run_rows",
+        "platform",
+        "why",
+        "width",
+    )
 
     platform: str
     """What computes: `onnxruntime`, `tensorrt_rtx` or `tensorrt`."""
@@ -56,6 +67,7 @@ class Model:
         self.platform = backend.platform
         self._run, self._run_rows = backend.run, backend.run_rows
         self._buffer, self._output = backend.rows.reshape(-1).data.cast("B"), backend.output
+        self._answers = [self._output[:count] for count in range(ROWS_AT_ONCE + 1)]
         self._pack = Struct(f"={self.width}f").pack
         self._lock = threading.Lock()
 
@@ -125,12 +137,13 @@ class Model:
         try:
             self._buffer[: len(together)] = together
             self._run_rows(count)
-            found = list(self._output[:count])
+            output = self._answers[count]
+            numbers, found = output.tolist(), list(output)
         finally:
             self._lock.release()
-        for probability in found:
-            if not _LOWEST <= float(probability) <= _HIGHEST:
-                raise _no_probability(probability)
+        for at, number in enumerate(numbers):
+            if not _LOWEST <= number <= _HIGHEST:
+                raise _no_probability(found[at])
         return found
 
     def _beside(self, packed: bytes, count: int) -> Matrix:

@@ -51,6 +51,8 @@ class Parsed(msgspec.Struct, gc=False):
     """Rows that are answered by the fallback rule, and why; None means none of them."""
     binary: frozenset[str] | None = None
     """Names of the outputs to be sent as bytes; None means none of them."""
+    packed: bytes | None = None
+    """A single row as float32 bytes, where it came like that; None means that `values` are to be packed."""
 
 
 def row_of(values: Sequence[float | None]) -> list[float]:

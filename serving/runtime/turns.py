@@ -6,13 +6,14 @@ for company: a turn ends when all who were there have been read, and one that br
 """
 
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Protocol
 
 import numpy as np
 
 from serving.runtime.deadlines import expired
 from serving.runtime.engine import ROWS_AT_ONCE
-from serving.runtime.exchange import Exchange, Model, answered
+from serving.runtime.exchange import Exchange, Model, answer_rows
 from serving.runtime.net.turn import Turn
 
 
@@ -35,7 +36,11 @@ class Company:
     def __init__(self, model: RowModel, turn: Turn) -> None:
         """None yet; `turn` says when they are all there."""
         self._model, self._turn = model, turn
-        self._waiting: list[tuple[Exchange, bytes]] = []
+        self._waiting: list[Exchange] = []
+        self._packed: list[bytes] = []
+        """The row of each."""
+        self._watched = False
+        """Whether one of them has a deadline or is looked at on its way."""
 
     def score(self, exchange: Exchange) -> None:
         """Score at the end of the turn; at once where it is many rows, or another thread than the loop's.
@@ -44,43 +49,59 @@ class Company:
             RequestError: A value is beyond the range of float32.
             ModelFailureError: The graph failed or gave no probability.
         """
-        values = exchange.parsed.values
+        parsed, waiting = exchange.parsed, self._waiting
+        values = parsed.values
         if type(values) is not list:
             exchange.finish(self._model.many(values), values)  # type: ignore[arg-type]  # mypy does not narrow by type()
             return
-        packed = self._model.pack(values)
-        if not self._turn.here:
+        packed = parsed.packed or self._model.pack(values)
+        if get_ident() != self._turn.ident:
             exchange.finish(self._model.row(packed), packed)
             return
-        if not self._waiting:
+        if not waiting:
             self._turn.leave(self.settle)
-        self._waiting.append((exchange, packed))
-        if len(self._waiting) == ROWS_AT_ONCE:
+        waiting.append(exchange)
+        self._packed.append(packed)
+        if exchange.deadline_ns is not None or exchange.marks is not None:
+            self._watched = True
+        if len(waiting) == ROWS_AT_ONCE:
             self.settle()
 
     def settle(self) -> None:
         """Score and answer what waits."""
         waiting, self._waiting = self._waiting, []
-        living = [one for one in waiting if one[0].deadline_ns is None or not expired(one[0])]
-        for exchange, _ in living:
-            exchange.begin()
-        if len(living) == 1:
-            self._alone(*living[0])
-        elif living:
-            self._together(living)
+        packed, self._packed = self._packed, []
+        if self._watched:
+            self._watched = False
+            waiting, packed = _begun(waiting, packed)
+        if len(waiting) == 1:
+            self._alone(waiting[0], packed[0])
+        elif waiting:
+            self._together(waiting, packed)
 
-    def _together(self, living: Sequence[tuple[Exchange, bytes]]) -> None:
+    def _together(self, living: Sequence[Exchange], packed: Sequence[bytes]) -> None:
         try:
-            probabilities = self._model.rows([packed for _, packed in living])
+            probabilities = self._model.rows(packed)
         except Exception:  # noqa: BLE001 - one row may be to blame: each is asked alone and says its own
-            for exchange, packed in living:
-                self._alone(exchange, packed)
+            for exchange, row in zip(living, packed, strict=True):
+                self._alone(exchange, row)
             return
-        for (exchange, packed), probability in zip(living, probabilities, strict=True):
-            answered(exchange, probability, packed)
+        answer_rows(living, packed, probabilities)
 
     def _alone(self, exchange: Exchange, packed: bytes) -> None:
         try:
             exchange.finish(self._model.row(packed), packed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             exchange.fail(error)
+
+
+def _begun(waiting: Sequence[Exchange], packed: Sequence[bytes]) -> tuple[list[Exchange], list[bytes]]:
+    """Those that are still in time; who watches them is told that they wait no longer."""
+    living: list[Exchange] = []
+    rows: list[bytes] = []
+    for exchange, row in zip(waiting, packed, strict=True):
+        if exchange.deadline_ns is None or not expired(exchange):
+            exchange.begin()
+            living.append(exchange)
+            rows.append(row)
+    return living, rows

@@ -27,6 +27,7 @@ from serving.runtime.reply import OUTPUTS
 from serving.runtime.v2_any import Tail, any_request
 from serving.runtime.v2_forms import Forms
 from serving.runtime.v2_shapes import FloatRequest, Floats, MixedRequest, Output, Sized, SizedRequest
+from serving.runtime.v2_wordings import Wordings
 
 _MATRIX_DIMENSIONS = 2
 ALL_OUTPUTS = frozenset(OUTPUTS)
@@ -48,6 +49,7 @@ class V2Decoder:
         "_records",
         "_rows",
         "_width",
+        "wordings",
     )
 
     def __init__(self, columns: Columns) -> None:
@@ -56,7 +58,7 @@ class V2Decoder:
         self._width = len(columns.names)
         self._one_row = [1, self._width]
         self._rows, self._records = Rows(columns), RECORDS not in columns.index
-        self._forms = Forms(self._width)
+        self._forms, self.wordings = Forms(self._width), Wordings(self._width)
         self._header = msgspec.json.Decoder(SizedRequest).decode
         floats, mixed = msgspec.json.Decoder(FloatRequest), msgspec.json.Decoder(MixedRequest)
         self._decoders: list[Callable[[bytes], Any]] = [floats.decode, mixed.decode]
@@ -73,6 +75,7 @@ class V2Decoder:
             request = self._second_try(body)
         if type(request) is FloatRequest:
             if (row := self._row(request)) is not None:
+                self.wordings.learn(body, request.id)
                 return Parsed(1, row, request.id)
             if not _all_floats(request.inputs):
                 request = self._second_try(body)

@@ -1,5 +1,6 @@
 """Requests of one row as bytes whose JSON was read before: clients repeat it, but for the id before it."""
 
+import sys
 from math import isfinite
 from struct import Struct
 
@@ -11,7 +12,13 @@ from serving.runtime.problems import RequestError
 from serving.runtime.v2_shapes import SizedRequest
 
 _MOST, _LONGEST_BYTES = 64, 1024
-_INPUTS, _NOTHING, _ID = b'"inputs"', b"{", b'"id"'
+_INPUTS, _ID, _SPACE = b'"inputs"', b'"id"', b" \t\r\n"
+NOTHING = b"{"
+"""What stands before the inputs where nothing does."""
+
+
+_NATIVE = sys.byteorder == "little"
+"""Whether the bytes of a request are those that the graph reads."""
 
 
 class _Identified(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,13 +61,14 @@ class Forms:
             _, request_id, form = found
         row = list(self._unpack(body, header_bytes))
         checked = row if isfinite(sum(row)) else checked_row(row)
-        return Parsed(1, checked, request_id or None, outputs=form.outputs, binary=form.binary)
+        packed = body[header_bytes:] if _NATIVE else None
+        return Parsed(1, checked, request_id or None, outputs=form.outputs, binary=form.binary, packed=packed)
 
     def _recognised(self, header: bytes) -> tuple[bytes, str, Parsed] | None:
         """The header, its id and what it asks for; None when it is none of those known."""
-        before, repeated = _parted(header)
+        before, repeated = parted(header)
         form = self._known.get(repeated)
-        request_id = None if form is None else _id_in(before)
+        request_id = None if form is None else id_in(before)
         if form is None or request_id is None:
             return None
         self._last = header, request_id, form
@@ -68,7 +76,7 @@ class Forms:
 
     def learn(self, header: bytes, request: SizedRequest, parsed: Parsed) -> None:
         """Know it again, when it was one row of the matrix and nothing but an id stands before its inputs."""
-        before, repeated = _parted(header)
+        before, repeated = parted(header)
         tensor = request.inputs[0]
         usual = (
             tensor.name == GRAPH_INPUT
@@ -77,24 +85,34 @@ class Forms:
             and len(header) <= _LONGEST_BYTES
             and len(request.inputs) == 1
         )
-        if not usual or _ID in repeated or _id_in(before) != (request.id or ""):
+        if not usual or _ID in repeated or id_in(before) != (request.id or ""):
             return
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[repeated] = parsed
 
 
-def _parted(header: bytes) -> tuple[bytes, bytes]:
+def parted(header: bytes) -> tuple[bytes, bytes]:
     """What stands before the inputs - nothing, or the id, as tritonclient writes it - and the rest."""
     at = header.find(_INPUTS)
     return header[:at], header[at:]
 
 
-def _id_in(before: bytes) -> str | None:
+def id_in(before: bytes) -> str | None:
     """The id before the inputs, empty where nothing stands there; None where another thing does."""
-    if before == _NOTHING:
+    if before == NOTHING:
         return ""
+    said = before.rstrip(_SPACE)
+    return _id_of(said[:-1] + b"}") if said.endswith(b",") else None
+
+
+def id_at_end(rest: bytes) -> str | None:
+    """The id that is all that is left of a request; None where another thing is."""
+    return _id_of(NOTHING + rest)
+
+
+def _id_of(document: bytes) -> str | None:
     try:
-        return checked_id(_identified(before.rstrip(b", \t\r\n") + b"}").id) or None
+        return checked_id(_identified(document).id) or None
     except (msgspec.MsgspecError, ValueError, RequestError):
         return None
