@@ -161,7 +161,8 @@ class Layout:
             if after == before:
                 return before
             bumped = _checked(after.model_dump() | {"generation": before.generation + 1})
-            put(self.desired, bumped.model_dump_json(indent=2))
+            unsaid = None if bumped.grpc else {"grpc"}  # a supervisor from before gRPC refuses the word
+            put(self.desired, bumped.model_dump_json(indent=2, exclude=unsaid))
             return bumped
 
 

@@ -111,3 +111,12 @@ def test_a_full_disk_does_not_stop_the_gateway(monkeypatch: pytest.MonkeyPatch) 
         _turn(FakeSupervisor())  # type: ignore[arg-type] # a fake
 
     assert len(turns) == 2
+
+
+def test_a_wish_without_grpc_is_one_that_a_supervisor_from_before_it_reads(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.edit(lambda wish: wish.model_copy(update={"revisions": {"v1": SPEC}}))
+    assert "grpc" not in layout.desired.read_text()
+
+    layout.edit(lambda wish: wish.model_copy(update={"grpc": True}))
+    assert layout.read_desired().grpc
