@@ -64,7 +64,9 @@ def choose(
 
     A handful of positives ranks trials mostly by luck, so a trial only displaces an earlier one when
     it is better by more than noise. Earlier means: a kind the use case names first, and within a kind
-    the defaults before what the search suggested.
+    the defaults before what the search suggested. One that resembles the highest has a small error and may
+    miss it by a hair, where a worse and later one, which resembles it less, does not: the earlier one, no
+    worse, then wins all the same.
 
     With a preference, trials above its limits are left out first. Where cheapness is worth something, the
     trial with the lowest bill wins: its gap to the highest PR-AUC in standard errors, plus for each cost its
@@ -98,8 +100,9 @@ def choose(
     said = _limits(len(finite) - len(affordable), preference)
     if preference.halving_worth:
         return _cheapest(rated, preference, said)
-    chosen = next(r for r in rated if r.gap <= r.error)
-    return Decision(chosen.tried.trial, _reason(chosen, highest) + said)
+    tolerated = next(r for r in rated if r.gap <= r.error)
+    chosen = next(r for r in rated if r.gap <= tolerated.gap)
+    return Decision(chosen.tried.trial, _reason(chosen.tried, tolerated.error, highest) + said)
 
 
 def _affordable(finite: Sequence[Tried], preference: Preference) -> list[Tried]:
@@ -169,12 +172,11 @@ def _limits(left_out: int, preference: Preference) -> str:
     return f"; {left_out} trials above {limits} were left out" if left_out else ""
 
 
-def _reason(chosen: _Rated, highest: Tried) -> str:
-    best = chosen.tried
+def _reason(best: Tried, error: float, highest: Tried) -> str:
     said = f"{_name(best)}: PR-AUC {best.pr_auc:.4f} on the validation rows"
     if best is highest:
         return f"{said}, the highest of all trials"
     return (
         f"{said}; {_name(highest)} reached {highest.pr_auc:.4f}, which is within one "
-        f"standard error ({chosen.error:.4f}) and no ground to leave the plainer one"
+        f"standard error ({error:.4f}) and no ground to leave the plainer one"
     )

@@ -10,6 +10,7 @@ KINDS = {
     "mlp": "modelway.training.candidates.mlp:Mlp",
     "ft_transformer": "modelway.training.candidates.ft_transformer:FtTransformerKind",
     "logistic": "modelway.training.candidates.logistic:Logistic",
+    "blend": "modelway.training.candidates.blend:Blend",
     "lightgbm": "modelway.training.candidates.lightgbm_trees:LightGbm",
     "xgboost": "modelway.training.candidates.xgboost_trees:XgBoost",
 }

@@ -17,6 +17,7 @@ SMALL = {
     "mlp": {"epochs": 4, "batch_size": 64, "hidden": 16},
     "ft_transformer": {"epochs": 2, "batch_size": 128, "token": 8, "hidden": 8, "learning_rate": 3e-2},
     "logistic": {},
+    "blend": {"max_iter": 15, "min_samples_leaf": 10},
     "lightgbm": {"num_iterations": 15, "min_data_in_leaf": 10},
     "xgboost": {"num_boost_round": 15, "min_child_weight": 2},
 }

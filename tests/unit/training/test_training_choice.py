@@ -52,6 +52,26 @@ def test_within_noise_the_first_trial_wins_and_the_reason_names_both():
     assert "standard error" in decision.reason
 
 
+def test_a_later_trial_that_is_worse_never_wins_for_being_noisier():
+    """The earlier one resembles the highest: its error is so small that its small gap is beyond it."""
+    highest = noisy(0.5, 1)
+    near = highest - np.where(np.arange(len(Y)) % 20 == 0, 0.05, 0.0) * Y
+    apart = max(
+        (noisy(0.49, s) for s in range(40) if _below(noisy(0.49, s), near)), key=lambda m: pr_auc(Y, m)
+    )
+
+    alone = choose([tried("hgb", 1, apart), tried("hgb", 2, highest)], Y, seed=1)
+    decision = choose([tried("hgb", 0, near), tried("hgb", 1, apart), tried("hgb", 2, highest)], Y, seed=1)
+    without = choose([tried("hgb", 0, near), tried("hgb", 2, highest)], Y, seed=1)
+
+    assert [alone.best.number, without.best.number] == [1, 2]  # the one is noise, the other is not
+    assert decision.best.number == 0
+
+
+def _below(margins, others) -> bool:
+    return bool(pr_auc(Y, margins) < pr_auc(Y, others))
+
+
 def test_diverged_trials_are_passed_over_and_all_diverged_is_an_error():
     lost = tried("mlp", 0, np.full(len(Y), np.nan))
 

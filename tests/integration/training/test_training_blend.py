@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+
+from modelway.errors import ConfigError, SnapshotCorruptError
+from modelway.training.candidates import kind_named
+from modelway.training.candidates.base import Recipe, Rows, ignore_epoch
+from modelway.training.encoding import encode, labels, signature_from
+
+TREES = {"max_iter": 12, "min_samples_leaf": 10, "max_leaf_nodes": 6, "class_weight": "balanced"}
+LINE = {"C": 0.05, "class_weight": "balanced"}
+
+
+@pytest.fixture
+def task(use_case, make_loans):
+    rows = make_loans(600, seed=1)
+    signature = signature_from(use_case, rows, 0.25)
+    return signature.inputs, Rows(encode(rows, signature), labels(rows))
+
+
+def margins(kind, task, params):
+    inputs, rows = task
+    return kind_named(kind).fit(rows, None, Recipe(inputs, params, 3), ignore_epoch).margins(rows.X)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_it_is_the_weighted_mean_of_the_two_kinds_fitted_alone(share, task):
+    trees, line = margins("hgb", task, TREES), margins("logistic", task, {**LINE, "rounds": 4})
+
+    found = margins("blend", task, {**TREES, **LINE, "line_rounds": 4, "line_share": share})
+
+    np.testing.assert_allclose(found, (1 - share) * trees + share * line, rtol=1e-12)
+    assert np.abs(trees - line).max() > 0.1
+
+
+def test_bytes_of_something_else_are_refused_by_name(task):
+    inputs, rows = task
+    params = {**TREES, "line_share": 0.5}
+    content = kind_named("blend").fit(rows, None, Recipe(inputs, params, 3), ignore_epoch).dump()
+    stored = json.loads(content)
+
+    for broken in (b"{", b"[]", json.dumps({**stored, "trees": "%"}).encode(), stored["line"].encode()):
+        with pytest.raises(SnapshotCorruptError, match="no blend"):
+            kind_named("blend").load(broken)
+
+
+def test_a_hyper_parameter_of_neither_is_refused(task):
+    with pytest.raises(ConfigError, match="blend has no hyper-parameter num_leaves"):
+        margins("blend", task, {"num_leaves": 4})
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, "half"])
+def test_a_share_that_is_none_is_refused(share, task):
+    with pytest.raises(ConfigError, match="line_share"):
+        margins("blend", task, {**TREES, "line_share": share})
