@@ -37,6 +37,7 @@ _CONTENTS: Mapping[str, str] = {
 """The field of a typed tensor; FP16 and BF16 have none and come as raw contents only."""
 _OUTPUT_TYPES = {"probability": "FP32", "decision": "INT64"}
 _ONE = Struct("<2sf2sq").pack
+_MOST_DIMENSIONS = 8
 _TWO_BYTES = 128
 """From here on a length takes two bytes."""
 _RAW_4, _RAW_8 = b"\x32\x04", b"\x32\x08"
@@ -192,7 +193,16 @@ def _raw(tensors: Sequence[Any], raws: Sequence[bytes]) -> list[BinaryTensor]:
         if tensor.HasField("contents"):
             raise RequestError(f"tensor {shown(tensor.name)} has `contents` beside `raw_input_contents`")
     pairs = zip(tensors, raws, strict=True)
-    return [_column(binary_tensor(tensor.name, tensor.shape, tensor.datatype, raw)) for tensor, raw in pairs]
+    return [
+        _column(binary_tensor(tensor.name, _shape(tensor), tensor.datatype, raw)) for tensor, raw in pairs
+    ]
+
+
+def _shape(tensor: Any) -> list[int]:
+    """As a list: one that comes packed may have as many numbers as the message bytes."""
+    if len(tensor.shape) > _MOST_DIMENSIONS:
+        raise RequestError(f"tensor {shown(tensor.name)} has {len(tensor.shape)} dimensions")
+    return list(tensor.shape)
 
 
 def _typed(tensor: Any) -> BinaryTensor:
@@ -204,10 +214,10 @@ def _typed(tensor: Any) -> BinaryTensor:
     others = [given.name for given, _ in tensor.contents.ListFields() if given.name != field]
     if others:
         raise RequestError(f"tensor {shown(name)} is {datatype}: expected {field}, found {', '.join(others)}")
-    values = list(getattr(tensor.contents, field))
+    shape, values = _shape(tensor), list(getattr(tensor.contents, field))
     if datatype == "BYTES":
-        return BinaryTensor(name, list(tensor.shape), datatype, [_text(value, name) for value in values])
-    return _column(BinaryTensor(name, list(tensor.shape), datatype, _array(values, datatype, name)))
+        return BinaryTensor(name, shape, datatype, [_text(value, name) for value in values])
+    return _column(BinaryTensor(name, shape, datatype, _array(values, datatype, name)))
 
 
 def _array(values: list[Any], datatype: str, name: str) -> Any:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from serving.runtime.grpc.answers import malformed, refused, wrong_status
 from serving.runtime.grpc.calls import INVALID_ARGUMENT, RESOURCE_EXHAUSTED
 from serving.runtime.grpc.fields import Fields
+from serving.runtime.problems import shown
 
 MAX_LIST_BYTES = 16 * 1024
 """Fields of a request that is answered: name, value and 32 each (RFC 9113, 6.5.2)."""
@@ -104,8 +105,8 @@ def _refusal(fields: Fields, found: Mapping[bytes, bytes], timeout_ns: int | Non
     if sum([len(name) + len(value) + 32 for name, value in fields]) > MAX_LIST_BYTES:
         return refused(RESOURCE_EXHAUSTED, f"metadata above {MAX_LIST_BYTES} bytes")
     if timeout_ns is None and b"grpc-timeout" in found:
-        said = found[b"grpc-timeout"].decode("latin-1")
-        return refused(INVALID_ARGUMENT, f"grpc-timeout must be a number and its unit, found {said!r}")
+        said = shown(found[b"grpc-timeout"].decode("latin-1"))
+        return refused(INVALID_ARGUMENT, f"grpc-timeout must be a number and its unit, found {said}")
     return None
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 
 from serving.runtime.grpc.calls import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED
+from serving.runtime.problems import shown
 
 PREFIX_BYTES = 5
 _WINDOW_BITS: Mapping[bytes, int] = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
@@ -58,7 +59,8 @@ def _inflated(data: bytes, encoding: bytes, max_bytes: int) -> bytes:
     if encoding == b"identity":
         raise MessageFault(INVALID_ARGUMENT, "a compressed message without grpc-encoding")
     if bits is None:
-        raise MessageFault(UNIMPLEMENTED, f"grpc-encoding {encoding.decode('latin-1')!r} is not offered")
+        said = shown(encoding.decode("latin-1"))
+        raise MessageFault(UNIMPLEMENTED, f"grpc-encoding {said} is not offered")
     inflate = zlib.decompressobj(bits)
     try:
         message = inflate.decompress(data, max_bytes + 1)

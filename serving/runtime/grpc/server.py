@@ -15,6 +15,7 @@ from serving.runtime.grpc.service import Service, Verb
 from serving.runtime.grpc.streams import Stream
 from serving.runtime.journal import journal
 from serving.runtime.net.connection import Wiring
+from serving.runtime.problems import shown
 from serving.runtime.transport import Headers
 
 __all__ = ["Calls", "wiring"]
@@ -38,7 +39,8 @@ class Calls:
         head = RequestHead(fields)
         head.verb = self._service.verb(head.path)
         if head.verb is None and head.refusal is None:
-            head.refusal = refused(UNIMPLEMENTED, f"no such method: {head.path.decode(errors='replace')}")
+            method = shown(head.path.decode(errors="replace"))
+            head.refusal = refused(UNIMPLEMENTED, f"no such method: {method}")
         return head
 
     def take(self, stream: Stream, body: bytes) -> None:

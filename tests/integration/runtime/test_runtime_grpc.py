@@ -124,6 +124,7 @@ def spoilt(**changes: Any) -> Any:
             spoilt(raw=[bytes(12)] * 2), "INVALID_ARGUMENT", "one entry an input", id="too-many-raws"
         ),
         pytest.param(spoilt(shape=[-1, 3]), "INVALID_ARGUMENT", "rows >= 1", id="shape"),
+        pytest.param(spoilt(shape=[1] * 9), "INVALID_ARGUMENT", "9 dimensions", id="dimensions"),
         pytest.param(spoilt(datatype="FP8"), "INVALID_ARGUMENT", "datatype out of", id="datatype"),
         pytest.param(spoilt(name="speed"), "INVALID_ARGUMENT", "no input named", id="name"),
         pytest.param(

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
+from hpack import Encoder
 from http2_talking import HEAD, Client, Link, decoded, greeting, parsed, request
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,3 +187,25 @@ def test_a_method_is_found_by_its_path(server: tuple[Http2, Link]) -> None:
     assert any(
         b"Other" in value for event in client.events for _, value in getattr(event, "headers", None) or ()
     )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        fields_of(b"/" + b"%" * 4000),
+        fields_of(LIVE, (b"grpc-timeout", b"%" * 4000)),
+        fields_of(LIVE, (b"grpc-encoding", b"%" * 4000)),
+    ],
+)
+def test_a_refusal_is_not_much_longer_than_what_it_refuses(
+    server: tuple[Http2, Link], fields: Fields
+) -> None:
+    http2, link = server
+    encoder = Encoder()
+    http2.received(greeting() + request(1, b"\1" + packed(b"")[1:], encoder, fields))
+    link.take()
+    http2.received(
+        request(3, b"\1" + packed(b"")[1:], encoder, fields)
+    )  # a few bytes now: all is in the table
+
+    assert 0 < len(link.take()) < 500

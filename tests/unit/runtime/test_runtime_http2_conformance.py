@@ -1,9 +1,13 @@
 """The cases of RFC 9113 and RFC 7541 against the protocol, without a socket."""
 
+from random import Random
+
 import http2_cases as rfc
 import pytest
-from http2_cases import CASES, Case, demanded, frames_of, outcome
+from http2_cases import CASES, FLOODS, Case, demanded, frames_of, outcome
 from http2_talking import connected
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -40,3 +44,22 @@ def test_an_answer_that_its_client_does_not_take_is_given_up(taken: int) -> None
 
     resets = {stream for kind, _, stream, _ in frames_of(link.out) if kind == rfc.RST_STREAM}
     assert resets == (set() if taken else {1})
+
+
+PIECES = st.sampled_from([case.data for case in CASES if case not in FLOODS])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=6), st.integers(0, 1 << 32), st.integers(0, 3))
+def test_no_bytes_are_an_error_of_ours(pieces: list[bytes], seed: int, damaged: int) -> None:
+    choose, data = Random(seed), bytearray(b"".join(pieces) + rfc.BARRIER)  # noqa: S311 - bytes to try, no secret
+    for _ in range(damaged):
+        data[choose.randrange(len(data))] = choose.randrange(256)
+    server, link, _ = connected()
+    server.received(rfc.GREETING + data)
+    ends = [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames_of(link.out) if kind == rfc.GOAWAY]
+
+    assert link.closed == bool(ends)
+    assert rfc.INTERNAL_ERROR not in ends
+    server.lost()
+    assert not server._held
