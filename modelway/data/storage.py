@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from modelway.errors import NotFoundError, StorageError
+from modelway.errors import ConfigError, ModelwayError, NotFoundError, StorageError
 
 _REMEDIES = {
     errno.ENOSPC: "free disk space, or choose another artifact store",
@@ -37,15 +37,35 @@ def sha256_of(content: bytes) -> str:
 
 @contextmanager
 def storage_errors(place: str) -> Iterator[None]:
-    """Map what a file system can say to `StorageError`."""
+    """Map what a file system can say to `StorageError`; clients of object stores have errors of their own.
+
+    Raises:
+        ConfigError: The place's scheme needs a package that is not installed.
+    """
     try:
         yield
+    except ModelwayError:
+        raise
     except OSError as cause:
-        raise StorageError(
-            f"{place}: {cause.strerror or cause}",
-            expected="a reachable, writable store with free space",
-            remedy=_REMEDIES.get(cause.errno or 0, "check the store's path and credentials"),
-        ) from cause
+        raise _storage_error(place, cause.strerror or str(cause), cause.errno) from cause
+    except Exception as cause:
+        if "://" not in place:
+            raise
+        if isinstance(cause, ImportError):
+            raise ConfigError(
+                f"{place} needs a package that is not installed: {cause}",
+                expected="s3fs for s3://, gcsfs for gs://, adlfs for abfs://",
+                remedy="pip install it into this environment",
+            ) from cause
+        raise _storage_error(place, f"{type(cause).__name__}: {cause}") from cause
+
+
+def _storage_error(place: str, said: str, number: int | None = None) -> StorageError:
+    return StorageError(
+        f"{place}: {said}",
+        expected="a reachable, writable store with free space",
+        remedy=_REMEDIES.get(number or 0, "check the store's path and credentials"),
+    )
 
 
 class Folder:

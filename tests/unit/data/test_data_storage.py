@@ -1,5 +1,6 @@
 import errno
 import os
+import sys
 import time
 
 import fsspec
@@ -10,8 +11,8 @@ from parcels_case import ParcelUseCase, parcels
 from modelway.data.frames import write_frame
 from modelway.data.ingest import ingest
 from modelway.data.snapshot import FolderSnapshotStore
-from modelway.data.storage import ABANDONED_AFTER_S, Folder
-from modelway.errors import NotFoundError, SnapshotCorruptError, StorageError
+from modelway.data.storage import ABANDONED_AFTER_S, Folder, storage_errors
+from modelway.errors import ConfigError, NotFoundError, SnapshotCorruptError, StorageError
 
 
 class FakeFullFileSystem(MemoryFileSystem):
@@ -53,6 +54,56 @@ def test_once_there_is_room_again_the_same_ingest_goes_through(full_store) -> No
     snapshot = ingest(ParcelUseCase(parcels(3)), None, full_store)
 
     assert full_store.verify(snapshot.id).passed
+
+
+class ClientError(Exception):
+    """What clients of object stores raise where nobody answers: no OSError."""
+
+
+class FakeAwayFileSystem(MemoryFileSystem):
+    """Nobody answers."""
+
+    protocol = "away"
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        raise ClientError(f"could not connect to {path}")
+
+    isdir = exists = pipe_file = modified = cat_file
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.read("a"),
+        lambda store: store.write("a", b"content"),
+        lambda store: store.put("objects", ".parquet", b"content"),
+        lambda store: store.names("manifests"),
+        lambda store: store.sizes("objects"),
+        lambda store: store.exists("a"),
+        lambda store: store.remove("a"),
+    ],
+    ids=["read", "write", "put", "names", "sizes", "exists", "remove"],
+)
+def test_a_store_that_does_not_answer_is_a_storage_error_in_whatever_words_its_client_says_so(ask) -> None:
+    fsspec.register_implementation("away", FakeAwayFileSystem, clobber=True)
+
+    with pytest.raises(StorageError, match="ClientError: could not connect"):
+        ask(Folder("away://snapshots"))
+
+
+@pytest.mark.parametrize(
+    ("root", "error"), [("abfs://lake/snapshots", ConfigError), ("nothing://lake", StorageError)]
+)
+def test_a_store_whose_client_is_missing_or_unknown_is_named(root, error, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "adlfs", None)  # as if it were not installed, where it is
+
+    with pytest.raises(error, match=root):
+        FolderSnapshotStore(root).list()
+
+
+def test_a_fault_of_ours_beside_a_local_file_is_no_storage_error() -> None:
+    with pytest.raises(ZeroDivisionError), storage_errors("place"):
+        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("root", ["", "memory://frames"], ids=["folder", "url"])
