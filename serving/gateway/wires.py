@@ -22,10 +22,14 @@ _FOREVER = {"timeout": "0s", "idle_timeout": "0s"}
 _JOB = {"prefix": "/", "query_parameters": [{"name": "async", "present_match": True}]}
 _CALL: Json = {"grpc": {}}
 """Told by its content type: whatever is called so is gRPC's, also a method that nobody has."""
+_STREAMS = 100
+"""Calls at one time on a connection to a predictor; more take another connection. The predictor takes 256 and
+refuses what is beyond them, and Envoy would count each refusal against the revision. The rest is room for
+calls that their clients gave up: the predictor counts them until it is done with them."""
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HTTP2 = {
     "@type": f"type.googleapis.com/{_OPTIONS}",
-    "explicit_http_config": {"http2_protocol_options": {}},
+    "explicit_http_config": {"http2_protocol_options": {"max_concurrent_streams": _STREAMS}},
 }
 
 

@@ -3,6 +3,7 @@ from typing import Any
 
 from serving.gateway import xds
 from serving.gateway.xds import Calls, Endpoints
+from serving.runtime.grpc.http2 import MAX_STREAMS
 
 
 def named(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -136,7 +137,9 @@ def test_grpc_has_clusters_and_arms_of_its_own_at_ports_of_its_own() -> None:
     (host,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     assert host["endpoint"]["address"]["socket_address"]["port_value"] == 12
     assert "grpc_health_check" in cluster["health_checks"][0]
-    assert "http2_protocol_options" in str(cluster["typed_extension_protocol_options"])
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    streams = options["explicit_http_config"]["http2_protocol_options"]["max_concurrent_streams"]
+    assert streams <= MAX_STREAMS / 2  # what a predictor refuses would be its revision's error
     order = named(document, "grpc_arm_v2")["cluster_type"]["typed_config"]["clusters"]
     assert order == ["grpc_rev_v2", "grpc_rev_v1"]  # never one that cannot speak it
     assert not {each["name"] for each in document["resources"]} & {"grpc_rev_old", "grpc_arm_old"}
