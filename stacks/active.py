@@ -47,8 +47,18 @@ def frames_folder() -> str:
 
 
 def bundles_folder() -> Path:
-    """Where signed bundles go, one folder per digest."""
-    return Path(_artifact_path()) / "bundles"
+    """Where signed bundles go, one folder per digest: servers of this machine map them from a disk.
+
+    Raises:
+        ConfigError: The artifact store is a remote one. As a path its URL would be a folder named `s3:`.
+    """
+    if "://" in (place := _artifact_path()):
+        raise ConfigError(
+            f"the artifact store of stack {stack_name()} is {place}",
+            expected="a folder of this machine, or one that is mounted here",
+            remedy="keep the artifact store local; bundles reach a cluster by the deployer's `storage`",
+        )
+    return Path(place) / "bundles"
 
 
 def tracker() -> "Tracker":
