@@ -46,16 +46,28 @@ def int8(content: bytes, X: Matrix, *, limit: float, threshold: float | None = N
         The graph with its verdict. A caller that serves it must look at the verdict.
 
     Raises:
-        UnsupportedGraphError: The graph has no product, e.g. because it is a tree ensemble, or is in int8.
-        ConfigError: There are not two rows.
+        UnsupportedGraphError: The graph has no product, it is a tree ensemble or in int8,
+            or what is missing reaches a product.
+        ConfigError: There are not two rows, or nothing is known of those that set the scales.
     """
     _require_products(content)
     calibration, held_out = X[::2][:CALIBRATION_ROWS], X[1::2]
     if not len(held_out):
         raise ConfigError(f"{len(X)} rows", expected="two or more to calibrate and compare", remedy="--rows")
+    _require_values(calibration)
     quantised = _quantised(content, calibration)
     verdict = same_answers(content, quantised, held_out, limit=limit, threshold=threshold)
     return Int8(quantised, verdict, len(calibration))
+
+
+def _require_values(calibration: Matrix) -> None:
+    """A scale is measured on numbers; of a row in which all is missing there are none."""
+    if np.isnan(calibration).all():
+        raise ConfigError(
+            f"all values of the {len(calibration)} rows that set the scales of int8 are missing",
+            expected="rows in which something is known",
+            remedy="give real rows, with --rows, or a drift reference that has some",
+        )
 
 
 def _quantised(content: bytes, calibration: Matrix) -> bytes:
@@ -67,21 +79,32 @@ def _quantised(content: bytes, calibration: Matrix) -> bytes:
         q.quant_pre_process(
             onnx.load_from_string(content), shaped, skip_optimization=True, skip_symbolic_shape=True
         )
-        q.quantize_static(
-            shaped,
-            output,
-            _reader(calibration),
-            quant_format=q.QuantFormat.QDQ,
-            op_types_to_quantize=list(_PRODUCTS),
-            activation_type=q.QuantType.QInt8,
-            weight_type=q.QuantType.QInt8,
-            per_channel=False,
-            # TensorRT dequantises no int32, so biases stay float32.
-            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-        )
+        try:
+            q.quantize_static(
+                shaped,
+                output,
+                _reader(calibration),
+                quant_format=q.QuantFormat.QDQ,
+                op_types_to_quantize=list(_PRODUCTS),
+                activation_type=q.QuantType.QInt8,
+                weight_type=q.QuantType.QInt8,
+                per_channel=False,
+                # TensorRT dequantises no int32, so biases stay float32.
+                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+            )
+        except AssertionError as error:  # how ONNX Runtime says that what it measured is no number
+            raise _no_scale(len(calibration)) from error
         model = onnx.load(output)
     changed: bytes = model.SerializeToString(deterministic=True)
     return changed
+
+
+def _no_scale(rows: int) -> UnsupportedGraphError:
+    return UnsupportedGraphError(
+        f"a matrix product of the graph gets what is no number on some of {rows} rows: it has no scale there",
+        expected="a graph that fills in what is missing before its products",
+        remedy="fill it in, as exported networks do, or serve the graph in float32",
+    )
 
 
 def _reader(rows: Matrix) -> Any:

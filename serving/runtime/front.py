@@ -72,7 +72,8 @@ class Reply:
             self._respond(status, headers, body)
             return
         self._respond(status, [*headers, (REQUEST_ID, self.marks.request_id)], body)
-        self.status, self.headers, self.sent_bytes = status, headers, len(body)
+        self.status, self.headers = status, headers
+        self.sent_bytes = 0 if self.head.method == "HEAD" else len(body)  # RFC 9110, 9.3.2
         self.ended_ns = perf_counter_ns()
         self._front.ended(self)
 

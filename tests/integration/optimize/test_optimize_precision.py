@@ -103,6 +103,18 @@ def test_int8_is_made_from_half_of_the_rows_and_judged_on_the_other(network):
     assert (strict.calibration_rows, loose.parity.reasons[0].samples) == (450, 450)
 
 
+def test_int8_refuses_rows_and_graphs_that_give_it_nothing_to_measure(network):
+    content, X = network
+    missing = np.full_like(X[:40], np.nan)
+    gaps = np.ones((40, 1), np.float32)
+    gaps[0] = np.nan
+
+    with pytest.raises(ConfigError, match="all values of the 20 rows"):
+        int8(content, missing, limit=1)
+    with pytest.raises(UnsupportedGraphError, match="no number on some of 20 rows"):
+        int8(product(1.0), gaps, limit=1)
+
+
 def test_int8_refuses_trees_what_is_in_int8_and_a_single_row(network):
     content, X = network
     quantised = int8(content, X, limit=1).content
