@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from modelway.cli import optimize_register
-from modelway.cli.optimize_input import bundle_of, matrix_of
+from modelway.cli.optimize_input import LIMIT, bundle_of, int8_hint, matrix_of
 from modelway.cli.output import emit
 from modelway.errors import ConfigError, ParityError
 from modelway.home import Home
@@ -31,7 +31,7 @@ _ROWS = typer.Option(
 )
 _KEY = typer.Option(None, help="PEM that verifies --bundle; default: this checkout's.")
 _JSON = typer.Option(False, "--json", help="Print JSON.")
-_LIMIT = typer.Option(1e-4, help="Largest allowed |probability difference| to the bundle's graph.")
+_LIMIT = typer.Option(LIMIT, help="Largest allowed |probability difference| to the bundle's graph.")
 _ARCH = typer.Option([], help="GPU architecture to compile for, e.g. sm89; repeat it for more.")
 _PRECISION = typer.Option(["fp32"], help="fp32, fp16, bf16 or int8, of matrix products; repeat it for more.")
 _OUT = typer.Option(None, help="Folder for the new bundle; default: .modelway/engines/bundles.")
@@ -116,7 +116,7 @@ def compare(
         print(f"{variant.name}: {variant.note}")
     print(f"take {found.chosen}: {found.why}\nreport: {page}")
     if found.chosen == comparing.INT8:
-        print("modelway optimize int8 signs a bundle of it; with --register it is a version")
+        print(int8_hint(model, limit, {"--rows": rows, "--bundle": bundle, "--verify-key": verify_key}))
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """What `modelway optimize` is told, turned into a verified bundle and encoded rows."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from modelway.bundle.bundle import Bundle
+
+LIMIT = 1e-4
+"""Largest difference of a probability to the bundle's graph, where none is named."""
 
 
 def bundle_of(model: str | None, folder: Path | None, verify_key: Path | None) -> "Bundle":
@@ -71,3 +76,18 @@ def matrix_of(bundle: "Bundle", rows: Path | None) -> "npt.NDArray[np.float32]":
             remedy="leave --rows out to take the bundle's own reference rows",
         ) from error
     return encode(frame, bundle.signature)
+
+
+def int8_hint(model: str | None, limit: float, places: Mapping[str, Path | None]) -> str:
+    """The command that signs the int8 graph just compared: same model, rows and limit.
+
+    Args:
+        model: As it was named.
+        limit: Of the comparison.
+        places: Option -> the path given with it.
+    """
+    given = [part for option, path in places.items() if path is not None for part in (option, str(path))]
+    same = [] if limit == LIMIT else ["--limit", f"{limit:g}"]
+    command = shlex.join(["modelway", "optimize", "int8", *([model] if model else []), *given, *same])
+    more = "" if given else "; with --register it is a version"
+    return f"{command}\nsigns a bundle of it{more}"
