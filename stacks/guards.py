@@ -76,6 +76,18 @@ def require_alone(target: "LocalTarget | KServeTarget", name: str) -> None:
             require_idle(target, other)
 
 
+def require_undriven(target: LocalTarget) -> None:
+    """Refuse to stop a gateway while somebody moves traffic on it: a driver would wait for it in vain.
+
+    Raises:
+        TransitionError: Somebody does.
+    """
+    records = Records(target.root)
+    for service in sorted(records.services()):
+        if (turn := records.holder(service)) is not None:
+            raise busy(service, turn)
+
+
 def _require_no_drill(records: Records, service: str) -> None:
     model = service.removesuffix(SUFFIX)
     if (record := records.read(service)) is not None:

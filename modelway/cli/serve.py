@@ -54,7 +54,7 @@ def serve(
         return
     target = _target()
     if stop:
-        target.stop()
+        _stop(target)
     elif restart:
         print(f"restarted in place; {_restarted(target)} serves on")
     elif status:
@@ -184,6 +184,13 @@ def _serve(
         _wait_for_a_signal()
     finally:
         target.stop()
+
+
+def _stop(target: "LocalTarget") -> None:
+    from stacks.guards import require_undriven  # noqa: PLC0415 - --help does without
+
+    require_undriven(target)
+    target.stop()
 
 
 def _restarted(target: "LocalTarget") -> str:

@@ -136,6 +136,19 @@ def test_serve_detached_then_status_then_stop(call: Callable[..., Any], target: 
     assert json.loads(call(serve, "--status", "--json").output) == []
 
 
+def test_a_gateway_is_not_stopped_under_who_moves_its_traffic(
+    call: Callable[..., Any], target: LocalTarget
+) -> None:
+    records = Records(target.root)
+    with (
+        records.turn("paint", "the rollout of paint@2", drives=True),
+        pytest.raises(TransitionError, match=r"paint: the rollout of paint@2 \(process \d+\)") as refused,
+    ):
+        call(serve, "--stop")
+    assert "`modelway rollout abort paint` ends it" in str(refused.value)
+    call(serve, "--stop")
+
+
 def test_serve_needs_a_name_or_a_bundle(call: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="nothing to serve"):
         call(serve)
