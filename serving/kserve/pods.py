@@ -22,9 +22,14 @@ REDIS_CA_FILE = Path("/etc/modelway-redis/ca.crt")
 PREDICTIONS = Path("/var/lib/modelway/predictions")
 _NOT_IN_A_POD = {
     "tls": "probes, the gateway and the judge speak plain HTTP to pods: end TLS at the Gateway",
-    "jobs": "one pod keeps a job and the gateway asks the next: hand jobs to a server of its own",
     "metrics_need_key": "the judge reads /metrics without one: close the port with a NetworkPolicy",
     "keys_file": "name the Secret that holds keys.yaml with --keys-secret",
+}
+
+
+_HOW = {
+    "online_store": "docs/how-to/serve-by-key-on-kserve.md",
+    "jobs": "docs/how-to/ask-asynchronously.md",
 }
 
 
@@ -48,11 +53,9 @@ class PodExtras(Frozen):
     @property
     def env(self) -> list[dict[str, Any]]:
         """Of the container: a pod whose Secret lacks one of them is not started."""
-        store = self.settings.online_store
-        names = store.variables if isinstance(store, RedisServer) else ()
         return [
             {"name": name, "valueFrom": {"secretKeyRef": {"name": self.redis_secret, "key": name}}}
-            for name in names
+            for name in _variables(self.settings)
         ]
 
     @property
@@ -119,7 +122,9 @@ def pod_settings(path: Path) -> Settings:
     for name, remedy in _NOT_IN_A_POD.items():
         if getattr(settings, name):
             raise ConfigError(f"{path}: `{name}` for pods", expected="settings without it", remedy=remedy)
-    _require_reachable(path, settings.online_store)
+    _require_reachable(path, "online_store", settings.online_store)
+    if settings.jobs is not None:
+        _require_reachable(path, "jobs", settings.jobs.redis or settings.jobs.file)
     if settings.grpc_port not in {None, GRPC_PORT}:
         raise ConfigError(
             f"{path}: `grpc_port` {settings.grpc_port}",
@@ -129,20 +134,27 @@ def pod_settings(path: Path) -> Settings:
     return settings
 
 
-def _require_reachable(path: Path, store: RedisServer | Path | None) -> None:
+def _require_reachable(path: Path, name: str, store: RedisServer | Path | None) -> None:
     """A store that every pod reaches: no file, and no address of this machine."""
     if isinstance(store, Path):
         raise ConfigError(
-            f"{path}: `online_store` {store} for pods",
+            f"{path}: `{name}` in {store} for pods",
             expected="a Redis of the network: that file is on no pod",
-            remedy="keep the features in Redis (docs/how-to/serve-by-key-on-kserve.md), or send them",
+            remedy=f"write the address of one: {_HOW[name]}",
         )
     if store is not None and store.host is not None and _is_loopback(store.host):
         raise ConfigError(
-            f"{path}: `online_store` at {store.host} for pods",
+            f"{path}: `{name}` at {store.host} for pods",
             expected="a host that pods reach: there it is the pod itself",
             remedy="name the Redis as the cluster's DNS does",
         )
+
+
+def _variables(settings: Settings) -> tuple[str, ...]:
+    """Names of the environment that its addresses need."""
+    stores = (settings.online_store, settings.jobs.redis if settings.jobs else None)
+    names = (name for store in stores if isinstance(store, RedisServer) for name in store.variables)
+    return tuple(dict.fromkeys(names))
 
 
 def _is_loopback(host: str) -> bool:
@@ -158,8 +170,7 @@ def require_secret(settings: Settings, redis_secret: str) -> None:
     Raises:
         ConfigError: One of the two says nothing of the other.
     """
-    store = settings.online_store
-    needed = store.variables if isinstance(store, RedisServer) else ()
+    needed = _variables(settings)
     if bool(needed) == bool(redis_secret):
         return
     if needed:
@@ -170,6 +181,6 @@ def require_secret(settings: Settings, redis_secret: str) -> None:
         )
     raise ConfigError(
         f"--redis-secret {redis_secret}, and the settings name no variable of it",
-        expected="`online_store: {url: ${NAME}}` in the file of --settings",
+        expected="${NAME} in the address of `online_store` or of `jobs.redis` in the file of --settings",
         remedy="write it, or leave the Secret out",
     )

@@ -150,6 +150,8 @@ class App:
         path = head.path
         if self._control is not None and self._control.handler(path) is not None:
             return None if head.method == "POST" else self._not_allowed("POST")
+        if self._jobs is not None and self._jobs.waits(path):
+            return None
         if self._jobs is not None and (answer := self._jobs.at(head)) is not None:
             return answer
         if self._model_in(path) in self._unloaded:
@@ -189,10 +191,10 @@ class App:
 
     def _other(self, path: str) -> Handler:
         """What answers where there is no model: the repository, or a refusal since the head was looked at."""
+        if self._jobs is not None and self._jobs.waits(path):
+            return self._jobs.handle
         handler = None if self._control is None else self._control.handler(path)
-        if handler is not None:
-            return handler
-        return _answering(self.refuse(503, "the model was unloaded meanwhile"))
+        return handler or _answering(self.refuse(503, "the model was unloaded meanwhile"))
 
     def _handlers(self) -> Iterator[tuple[str, Handler]]:
         for served, addresses in self._addressed():

@@ -9,7 +9,8 @@ import msgspec
 
 from serving.runtime.exchange import Answer
 from serving.runtime.exposition import Family
-from serving.runtime.job_store import JobStore, OtherRequestError, Outcome, QueueFullError
+from serving.runtime.job_redis import RedisJobStore
+from serving.runtime.job_store import JobsAwayError, JobStore, OtherRequestError, Outcome, QueueFullError
 from serving.runtime.jobs import JobRunner
 from serving.runtime.journal import journal
 from serving.runtime.reply import error_body, json_body
@@ -23,7 +24,7 @@ NO_JOBS_STATUS = 400
 """The client's error, not the server's: a judge of revisions is not to see a failing one in it."""
 NO_JOBS = (
     "this server keeps no jobs, so that `?async` cannot be answered later; ask without it, or have "
-    "`jobs: {file: PATH}` set in the server's --settings"
+    "`jobs: {file: PATH}` set in the server's --settings, or `jobs: {redis: {url: URL}}` for several machines"
 )
 IDEMPOTENCY_KEY = "idempotency-key"
 _KEPT_HEADERS = (
@@ -35,6 +36,7 @@ _KEPT_HEADERS = (
 """What a handler may read of a request. No credentials: they are not to lie on the disk."""
 _MAX_KEY_CHARS = 200
 _RESULT = "/result"
+_AWAY = (sqlite3.Error, JobsAwayError)
 
 
 class JobDesk:
@@ -50,8 +52,9 @@ class JobDesk:
 
         Raises:
             StorageError: The file cannot be opened.
+            ConfigError: The Redis cannot be used.
         """
-        self._store, self._headers = JobStore(settings), headers
+        self._store, self._headers = _store(settings), headers
         self._runner = JobRunner(self._store, find)
         self._runner.start()
         self._intake = ThreadPoolExecutor(1, thread_name_prefix="job-intake")
@@ -85,8 +88,24 @@ class JobDesk:
             return None
         try:
             return self._about(head.method, head.path.removeprefix(JOBS))
-        except sqlite3.Error as error:
+        except _AWAY as error:
             return self._broken(error)
+
+    def waits(self, path: str) -> bool:
+        """Whether an answer about a job comes over the network, so that `handle` is to fetch it."""
+        return path.startswith(JOBS) and isinstance(self._store, RedisJobStore)
+
+    def handle(self, head: Head, _body: bytes, respond: Respond, _start_ns: int) -> None:
+        """Answer a request about a job, off the thread of the requests."""
+        self._intake.submit(self._say, head, respond)
+
+    def _say(self, head: Head, respond: Respond) -> None:
+        try:
+            answer = self.at(head) or self._unknown()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            journal("jobs_failed", error=repr(error))
+            answer = self._refused(500, "internal error")
+        respond(*answer)
 
     def close(self) -> None:
         """Finish what runs, keep what waits."""
@@ -115,7 +134,7 @@ class JobDesk:
             return status, [*headers, ("retry-after", "1")], said
         except OtherRequestError:
             return self._refused(422, "this Idempotency-Key was used for another request; choose a new one")
-        except sqlite3.Error as error:
+        except _AWAY as error:
             return self._broken(error)
         self._runner.wake()
         url = JOBS + job_id
@@ -141,12 +160,16 @@ class JobDesk:
     def _unknown(self) -> Answer:
         return self._refused(404, "no such job: it was withdrawn, is no longer kept, or never was")
 
-    def _broken(self, error: sqlite3.Error) -> Answer:
+    def _broken(self, error: Exception) -> Answer:
         journal("jobs_failed", error=str(error))
         return self._refused(503, "jobs cannot be kept just now")
 
     def _refused(self, status: int, message: str) -> Answer:
         return status, self._headers, error_body(message)
+
+
+def _store(settings: Jobs) -> JobStore | RedisJobStore:
+    return JobStore(settings) if settings.redis is None else RedisJobStore(settings, settings.redis)
 
 
 def _document(outcome: Outcome) -> dict[str, object]:

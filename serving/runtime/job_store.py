@@ -21,6 +21,8 @@ State = Literal["queued", "running", "done", "failed"]
 
 MAX_RUNS = 3
 """A job in which the server ended so often is not tried again: it may be what ends it."""
+GIVEN_UP = b'{"error":"the server ended %d times while it ran this"}' % MAX_RUNS
+"""The answer of such a job."""
 _BUSY_S = 10.0
 _TABLE = """CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, key TEXT UNIQUE, digest BLOB NOT NULL, path TEXT NOT NULL, headers TEXT NOT NULL,
@@ -65,6 +67,10 @@ class OtherRequestError(Exception):
     """The client's idempotency key belongs to another request."""
 
 
+class JobsAwayError(Exception):
+    """Where jobs are kept does not answer."""
+
+
 class JobStore:
     """One SQLite file. Every method may be called from any thread."""
 
@@ -74,7 +80,7 @@ class JobStore:
         Raises:
             StorageError: It cannot be opened.
         """
-        self._settings, self._path = settings, settings.file
+        self._settings, self._path = settings, settings.file or Path()
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
         self._owner = f"{os.getpid()}-{secrets.token_hex(6)}"
         try:
@@ -207,13 +213,12 @@ class JobStore:
                 self._disown(owner)
 
     def _disown(self, owner: str) -> None:
-        message = b'{"error":"the server ended %d times while it ran this"}' % MAX_RUNS
         with _transaction(self._db):
             self._db.execute(
                 "UPDATE jobs SET state = 'failed', status = 500, answer = ?, ended_s = ?, "
                 """answer_headers = '[["content-type","application/json"]]' """
                 "WHERE state = 'running' AND owner = ? AND runs >= ?",
-                (message, time.time(), owner, MAX_RUNS),
+                (GIVEN_UP, time.time(), owner, MAX_RUNS),
             )
             self._db.execute(
                 "UPDATE jobs SET state = 'queued', owner = NULL WHERE state = 'running' AND owner = ?",

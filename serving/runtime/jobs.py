@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
+from serving.runtime.job_redis import RedisJobStore
 from serving.runtime.job_store import Job, JobStore
 from serving.runtime.journal import journal
 from serving.runtime.served import Handler
@@ -35,7 +36,7 @@ class JobHead:
 class JobRunner:
     """The thread that runs jobs."""
 
-    def __init__(self, store: JobStore, find: Callable[[str], Handler | None]) -> None:
+    def __init__(self, store: JobStore | RedisJobStore, find: Callable[[str], Handler | None]) -> None:
         """Prepare; `start` begins.
 
         Args:

@@ -89,18 +89,22 @@ class RedisOnlineStore:
 class Watch:
     """A thread that asks again and again whether something answers, and says so when that changes."""
 
-    def __init__(self, look: Callable[[], str | None], every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, look: Callable[[], str | None], every_s: float = _LOOK_EVERY_S, name: str = "online_store"
+    ) -> None:
         """Look once here, so that who starts knows; `start` goes on.
 
         Args:
             look: What is wrong, or None.
             every_s: Seconds between looks.
+            name: Of its lines in the log.
         """
-        self._look, self._every_s = look, every_s
+        self._look, self._every_s, self._name = look, every_s, name
         self.reached = look() is None
-        self._misses, self._told = 0 if self.reached else _MISSES, False
+        self._misses = 0 if self.reached else _MISSES
+        self._told = True  # a server that is away from the start is worth a line, one that is there is not
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
 
     def start(self) -> None:
         """Look on, once the server has said its first line; again is no harm."""
@@ -117,9 +121,8 @@ class Watch:
 
     def see(self, wrong: str | None) -> None:
         """Take what a look has found."""
-        before = self.reached if self._told else None
         self._misses = 0 if wrong is None else self._misses + 1
         self.reached = self._misses == 0 or (self.reached and self._misses < _MISSES)
-        if self.reached != before:
-            self._told = True
-            journal("online_store", reached=self.reached, **({} if wrong is None else {"error": wrong}))
+        if self.reached != self._told:
+            self._told = self.reached
+            journal(self._name, reached=self.reached, **({} if wrong is None else {"error": wrong}))

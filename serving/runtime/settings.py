@@ -1,10 +1,10 @@
 """What one server process was told: address, limits, places of secrets. Closed: a typo fails at the start."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from modelway.contract import Frozen, finding
 from modelway.errors import ConfigError
@@ -52,12 +52,22 @@ class AccessLog(Frozen):
 class Jobs(Frozen):
     """Requests that are answered later."""
 
-    file: Path
-    """SQLite file on a local disk; the replicas of one machine may share it."""
+    file: Path | None = None
+    """SQLite file on a local disk; the replicas of one machine may share it …"""
+    redis: RedisServer | None = None
+    """… or a Redis that keeps what it is given; all servers of a network may share it."""
+    prefix: str = Field(default="modelway:jobs:", min_length=1)
+    """Of the keys in that Redis."""
     max_queued: int = Field(default=1000, ge=1)
     """Jobs that may wait; more are answered 429."""
     keep_s: float = Field(default=86_400.0, gt=0)
     """How long an answer can be fetched."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.file is None) is (self.redis is None):
+            raise ValueError("give one of `file` and `redis`")
+        return self
 
 
 class Settings(Frozen):

@@ -102,14 +102,17 @@ def test_without_any_a_pod_is_what_it_was(printed: Any) -> None:
     ("said", "name", "remedy"),
     [
         pytest.param({"tls": {"certificate": "c", "key": "k"}}, "tls", "Gateway", id="tls"),
-        pytest.param({"jobs": {"file": "/tmp/j"}}, "jobs", "one pod keeps a job", id="jobs"),  # noqa: S108 - a text
-        pytest.param({"online_store": "/srv/online.db"}, "online_store", "features in Redis", id="store"),
+        pytest.param({"jobs": {"file": "/tmp/j"}}, "jobs", "ask-asynchronously", id="jobs"),  # noqa: S108 - a text
+        pytest.param(
+            {"online_store": "/srv/online.db"}, "online_store", "serve-by-key-on-kserve", id="store"
+        ),
         pytest.param(
             {"online_store": {"url": "redis://127.0.0.1"}}, "online_store", "cluster's DNS", id="here"
         ),
         pytest.param(
             {"online_store": {"url": "redis://localhost"}}, "online_store", "cluster's DNS", id="name"
         ),
+        pytest.param({"jobs": {"redis": {"url": "redis://[::1]"}}}, "jobs", "cluster's DNS", id="jobs-here"),
         pytest.param({"metrics_need_key": True}, "metrics_need_key", "judge reads", id="metrics"),
         pytest.param({"keys_file": "keys.yaml"}, "keys_file", "--keys-secret", id="keys"),
         pytest.param({"grpc_port": 9001}, "grpc_port", "9000", id="another-port"),
@@ -168,6 +171,21 @@ def test_a_secret_without_a_variable_or_the_other_way_round_is_refused(
         require_secret(Settings(online_store=RedisServer(url=url)), secret)
 
     assert said in str(caught.value)
+
+
+def test_jobs_in_a_redis_are_for_pods_too(printed: Any, tmp_path: Path) -> None:
+    said = {
+        "online_store": {"url": "redis://:${WORD}@features"},
+        "jobs": {"redis": {"url": "redis://${USER}:${WORD}@jobs"}, "max_queued": 9},
+    }
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(said))
+
+    found = printed("--settings", str(tmp_path / "settings.yaml"), "--redis-secret", "both")
+
+    container = found["ServingRuntime modelway"]["spec"]["containers"][0]
+    assert [each["name"] for each in container["env"]] == ["WORD", "USER"]
+    mounted = yaml.safe_load(found["ConfigMap modelway-settings"]["data"]["settings.yaml"])
+    assert Settings.model_validate(mounted) == Settings.model_validate(said)
 
 
 def test_a_store_without_a_secret_needs_none(printed: Any, tmp_path: Path) -> None:
