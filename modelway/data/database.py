@@ -1,5 +1,6 @@
 """Tables and queries of any database that SQLAlchemy speaks to, streamed in chunks."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from modelway.data.reading import CHUNK_ROWS, require_columns
 from modelway.errors import ConfigError, SourceError
 
 _QUERY_WORDS = ("select ", "with ")
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")
+"""A colon that SQLAlchemy takes for a parameter's. Queries in addresses have none: it stands in a text."""
 
 
 def read_database(address: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -89,7 +92,7 @@ def _statement(engine: Any, what: str) -> Any:
     import sqlalchemy as sa  # noqa: PLC0415 - as above
 
     if what.lstrip().lower().startswith(_QUERY_WORDS):
-        return sa.text(what)
+        return sa.text(_PARAMETER.sub(r"\\:", what))
     schema, _, name = what.rpartition(".")
     table = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
     return sa.select(table).order_by(*table.primary_key.columns)

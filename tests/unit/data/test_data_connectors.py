@@ -91,6 +91,13 @@ def test_what_cannot_be_read_is_said(memory, source, error, text) -> None:
         read(source)
 
 
+@pytest.mark.parametrize("text", [":x", '{"k":1}', "12:30 :a :b", "50% :x", "a::b"])
+def test_a_colon_in_a_text_of_a_query_is_no_parameter(database, text) -> None:
+    found = read(f"{database}#SELECT '{text}' AS said, CAST(7 AS TEXT) AS n")
+
+    assert found.rows() == [(text, "7")]
+
+
 def test_columns_that_are_missing_are_named_by_every_connector(memory, database, lake) -> None:
     memory.pipe("/bucket/loans.csv", ROWS.write_csv().encode())
     for source in ("memory://bucket/loans.csv", f"{database}#loans", f"delta://{lake}"):
