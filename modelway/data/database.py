@@ -60,11 +60,20 @@ def _frame(rows: Sequence[Sequence[Any]], names: list[str], url: str) -> pl.Data
         frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         raise _no_table(url, str(error).splitlines()[0]) from error
+    frame = frame.with_columns(_texts(column, url) for column in frame if column.dtype == pl.Object)
     for place, name in enumerate(names):
         kinds = {type(row[place]).__name__ for row in rows} - {"NoneType"}
         if len(kinds) > 1 and frame[name].null_count() != sum(row[place] is None for row in rows):
             raise _no_table(url, f"column {name} holds {', '.join(sorted(kinds))}")
     return frame
+
+
+def _texts(column: pl.Series, url: str) -> pl.Series:
+    """Identifiers such as PostgreSQL's uuid come as objects that no table holds; their text says all."""
+    if kinds := {type(value).__name__ for value in column} - {"NoneType", "UUID"}:
+        raise _no_table(url, f"column {column.name} holds {', '.join(sorted(kinds))}")
+    texts = [None if value is None else str(value) for value in column]
+    return pl.Series(column.name, texts, pl.String)
 
 
 def _no_table(url: str, why: str) -> SourceError:

@@ -1,6 +1,7 @@
 import io
 import sqlite3
 from pathlib import Path
+from uuid import UUID
 
 import deltalake
 import fsspec
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from modelway.data.addresses import described
+from modelway.data.database import _frame
 from modelway.data.reading import read_table
 from modelway.errors import ConfigError, ContractError, SourceError
 
@@ -96,6 +98,18 @@ def test_a_colon_in_a_text_of_a_query_is_no_parameter(database, text) -> None:
     found = read(f"{database}#SELECT '{text}' AS said, CAST(7 AS TEXT) AS n")
 
     assert found.rows() == [(text, "7")]
+
+
+def test_identifiers_that_a_driver_gives_as_objects_come_as_their_texts() -> None:
+    """As psycopg gives PostgreSQL's uuid."""
+    one = UUID(int=1)
+
+    found = _frame([(one, 1), (None, 2)], ["id", "n"], "postgresql://h/d")
+
+    assert found.rows() == [(str(one), 1), (None, 2)]
+    assert found.schema == {"id": pl.String, "n": pl.Int64}
+    with pytest.raises(SourceError, match="column id holds object"):
+        _frame([(object(), 1)], ["id", "n"], "postgresql://h/d")
 
 
 def test_columns_that_are_missing_are_named_by_every_connector(memory, database, lake) -> None:
