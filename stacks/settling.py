@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from modelway.errors import ApprovalError
+from modelway.errors import ApprovalError, BundleRejectedError, GateError
 from modelway.registry.model_version import ModelVersion
 from modelway.registry.stages import Stage
 from serving.rollout.driver import given_up
@@ -20,7 +20,9 @@ def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVers
     """Write what a finished rollout says about its canary into the registry.
 
     Raises:
-        ApprovalError: It was rejected meanwhile, or the rules changed; traffic is back on the champion.
+        ApprovalError: It was rejected meanwhile, or the rules changed; traffic is back on the champion, as …
+        GateError: … where its newest evaluation says no, or …
+        BundleRejectedError: … where its bundle is gone or was altered: no replica could start again.
     """
     now = registry().get(version.name, version.version)
     undecided = state.trial is not None and state.trial.winner is None
@@ -36,7 +38,7 @@ def settle(version: ModelVersion, state: RolloutState, *, who: str) -> ModelVers
         return registry().retire(now.name, now.version, who=who, why=why, evidence=evidence)
     try:
         return registry().promote(now.name, now.version, who=who, why=why, evidence=evidence)
-    except ApprovalError as error:
+    except (ApprovalError, BundleRejectedError, GateError) as error:
         _give_back(now.name, f"not entered into the books: {error.found}")
         raise
 
@@ -52,7 +54,7 @@ def settle_all(name: str, *, who: str) -> Record:
 
     Raises:
         NotFoundError: There was no rollout of that model.
-        ApprovalError: As `settle`.
+        ApprovalError, GateError, BundleRejectedError: As `settle`.
     """
     records = Records(serving_target(name).root)
     record = records.require(name)

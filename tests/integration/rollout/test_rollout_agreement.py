@@ -22,7 +22,7 @@ import stacks.rollback
 import stacks.settling
 import stacks.standby
 from modelway.contract import Outcome, Slo, Verdict
-from modelway.errors import ApprovalError, NotFoundError, TransitionError
+from modelway.errors import ApprovalError, BundleRejectedError, GateError, NotFoundError, TransitionError
 from modelway.registry.model_version import ModelVersion, RollbackPlan
 from modelway.registry.stages import Move, Shelf, Stage, replay
 from serving.rollout import runner
@@ -110,7 +110,7 @@ class Target(FakeTarget):
 class Registry:
     """The registry's own rules on a shelf in memory; without files, and without anybody's approval."""
 
-    def __init__(self, *, refuses: bool) -> None:
+    def __init__(self, *, refuses: type[Exception] | None) -> None:
         self.shelf: Shelf = replay([*HISTORY, (Move.PROMOTED, 1)])
         self.refuses = refuses
         self.approvals = SimpleNamespace(check=lambda *_, **__: None)
@@ -139,7 +139,7 @@ class Registry:
 
     def promote(self, name: str, version: int, **_: Any) -> ModelVersion:
         if self.refuses:
-            raise ApprovalError(f"{name}@{version} was rejected meanwhile")
+            raise self.refuses(f"{name}@{version} may not be in production")
         return self._move(Move.PROMOTED, version)
 
     def retire(self, name: str, version: int, **_: Any) -> ModelVersion:
@@ -169,7 +169,7 @@ def revision(name: str) -> Revision:
 class World:
     """One gateway, one registry, and the commands on them."""
 
-    def __init__(self, root: Path, doom: Doom, strategy: str, *, bad: float, refuses: bool) -> None:
+    def __init__(self, root: Path, doom: Doom, strategy: str, *, bad: float, refuses: Any) -> None:
         self.target = Target(root, {"paint-v2": bad, "paint-v3": bad})
         self.registry = Registry(refuses=refuses)
         self.doom, self._strategy = doom, strategy
@@ -241,7 +241,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worl
     monkeypatch.setattr(stacks.standby, "warm_versions", lambda: 1)
     monkeypatch.setattr(stacks.release, "reports_folder", lambda: tmp_path / "reports")
 
-    def make(strategy: str, *, bad: float = 0.0, refuses: bool = False) -> World:
+    def make(strategy: str, *, bad: float = 0.0, refuses: Any = None) -> World:
         root = tmp_path / str(len(made))
         made.append(World(root, doom, strategy, bad=bad, refuses=refuses))
         return made[-1]
@@ -264,7 +264,7 @@ def over(start: Callable[[], World], first: str, then: str) -> int:
 
 
 STRATEGIES = ("canary", "shadow-canary", "blue-green", "a-b")
-ENDS = {"good": {}, "bad": {"bad": 0.3}, "rejected": {"refuses": True}}
+ENDS = {"good": {}, "bad": {"bad": 0.3}, "rejected": {"refuses": ApprovalError}}
 
 
 @pytest.mark.parametrize("then", ["start", "resume", "abort"])
@@ -348,6 +348,21 @@ def test_a_start_that_only_has_to_enter_a_promotion_succeeds(world: Callable[...
     assert found.registry.shelf.production == 2
     found.agree()
     assert (manner, found.release().manner) == (Manner.SETTLED, Manner.AGAIN)
+
+
+@pytest.mark.parametrize("error", [ApprovalError, BundleRejectedError, GateError])
+def test_what_may_not_be_promoted_after_all_loses_its_traffic_again(
+    world: Callable[..., World], error: type[Exception]
+) -> None:
+    found = world("canary")
+    found.registry.refuses = error
+
+    with pytest.raises(error):
+        found.start()
+
+    assert found.target.weights == {"paint-v1": 100}
+    assert Records(found.target.root).require("paint").state.phase is Phase.ABORTED
+    found.agree()
 
 
 @pytest.mark.parametrize("first", ["start", "resume"])
