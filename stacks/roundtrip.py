@@ -107,7 +107,7 @@ def _train(use_case: UseCase, source: str | None, folder: Path) -> _Made:
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "mlflow"))
     request = Request(snapshot_id=snapshot.id, as_of=as_of, trials=1)
     trained = tune(use_case, splits, request, tracker=tracker, folder=frames)
-    evaluation = evaluate_on(use_case, trained, splits.test.load(), None)
+    evaluation = evaluate_on(use_case, trained, splits, None)
     return _Made(history, write_frame(newest, frames), splits, trained, evaluation)
 
 
