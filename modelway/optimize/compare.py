@@ -161,7 +161,7 @@ def _tried(name: str, make: Callable[[], Variant]) -> Variant:
     try:
         return make()
     except (UnsupportedGraphError, EngineError, ParityError) as error:
-        return Variant(name, "refused", error.found)
+        return Variant(name, "refused", "; way out: ".join(filter(None, (error.found, error.remedy))))
 
 
 def _as_it_is(content: bytes, X: Matrix) -> Variant:

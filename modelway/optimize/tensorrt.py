@@ -5,6 +5,7 @@ GPU itself, for that GPU. Both have the same Builder and OnnxParser, so one path
 """
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ INSTALL = {
     "tensorrt": "pip install tensorrt, on the machine with the GPU",
 }
 ERRORS_SHOWN = 3
+NODES_SHOWN = 5
 
 
 def load_module(name: Module) -> ModuleType:
@@ -131,16 +133,28 @@ def _not_supported(module: ModuleType, errors: list[Any]) -> UnsupportedGraphErr
         return UnsupportedGraphError(
             f"{module.__name__} cannot read the graph", remedy="check that it is ONNX"
         )
-    first = errors[0]
-    trees = first.node_operator() in OPERATORS
+    nodes = [_node(error) for error in errors]
+    said = f"node {nodes[0]}" if len(nodes) == 1 else f"{len(nodes)} nodes: {', '.join(nodes[:NODES_SHOWN])}"
+    more = ", …" if len(nodes) > NODES_SHOWN else ""
+    trees = [error.node_operator() in OPERATORS for error in errors]
     return UnsupportedGraphError(
-        f"{module.__name__} cannot compile node {first.node_name()!r} ({first.node_operator()}): "
-        f"{first.desc().splitlines()[0]}",
+        f"{module.__name__} cannot compile {said}{more}: {errors[0].desc().splitlines()[0]}",
         expected="operators that TensorRT knows",
-        remedy="use the tensor form: modelway.optimize.trees.tensor_form"
-        if trees
-        else "write the node with standard operators, or serve the graph with ONNX Runtime",
+        remedy=" and ".join(_ways_out(trees)),
     )
+
+
+def _node(error: Any) -> str:
+    """Its name, its place in the graph where it has none, and its operator."""
+    name = error.node_name()
+    return f"{repr(name) if name else error.node()} ({error.node_operator()})"
+
+
+def _ways_out(trees: list[bool]) -> Iterator[str]:
+    if any(trees):
+        yield "use the tensor form of trees: modelway.optimize.trees.tensor_form"
+    if not all(trees):
+        yield "write the node with standard operators, or serve the graph with ONNX Runtime"
 
 
 def _config(module: ModuleType, builder: Any, arch: str) -> Any:

@@ -3,6 +3,7 @@
 import json
 
 import onnx
+import onnx.parser
 import pytest
 from optimize_bundles import CALIBRATOR, bundle_of, key_file, trained
 from typer.testing import CliRunner
@@ -100,6 +101,21 @@ def test_an_operator_that_nobody_knows_is_refused_by_name(module):
 
     with pytest.raises(UnsupportedGraphError, match=r"node 'w' \(Wobble\)"):
         build_engine(content, module, ARCH, Profile())
+
+
+def test_every_unknown_operator_is_named_and_nodes_without_a_name_by_their_place(module):
+    text = """<ir_version: 8, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
+    odd (float[N, 2] features) => (float[N, 2] probability) {
+        a = ai.onnx.ml.Normalizer <norm = "L2"> (features)
+        b = Relu(a)
+        probability = ai.onnx.ml.Scaler <offset = [0.0, 0.0], scale = [1.0, 1.0]> (b)
+    }"""
+
+    with pytest.raises(UnsupportedGraphError, match=r"2 nodes: 0 \(Normalizer\), 2 \(Scaler\): ") as caught:
+        build_engine(onnx.parser.parse_model(text).SerializeToString(), module, ARCH, Profile())
+
+    assert "standard operators" in caught.value.remedy
+    assert "tensor form" not in caught.value.remedy
 
 
 def test_what_the_architecture_cannot_compute_is_told_in_the_compilers_words(trees, module):
