@@ -227,7 +227,7 @@ CUTS = st.lists(st.integers(0, 80), max_size=4)
 UNHURRIED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-@settings(UNHURRIED, max_examples=50)
+@settings(UNHURRIED, max_examples=30)
 @given(body=bodies(spoilt(requests() | rows())), more=HEADS | st.just([]), cuts=CUTS)
 def test_no_message_is_our_error(
     ask: Ask, body: tuple[bytes, bytes], more: list[Any], cuts: list[int]
@@ -245,7 +245,7 @@ NAMED = st.builds(
 )
 
 
-@settings(UNHURRIED, max_examples=40)
+@settings(UNHURRIED, max_examples=25)
 @given(path=PATHS, body=bodies(spoilt(NAMED | requests())), cuts=CUTS)
 def test_no_method_is_our_error(ask: Ask, path: bytes, body: tuple[bytes, bytes], cuts: list[int]) -> None:
     link = ask(asked(path, [(b"grpc-encoding", body[1])], body[0], cuts))

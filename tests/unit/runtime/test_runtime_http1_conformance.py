@@ -1,6 +1,10 @@
 """What RFC 9112 has a server refuse, with nothing read behind it, and what it may not stumble over."""
 
+from random import Random
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_runtime_http1 import Client
 
 SMUGGLED = b"POST /smuggled HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n"
@@ -178,3 +182,21 @@ def test_a_request_of_http_1_0_may_ask_to_stay() -> None:
 
     assert client.line.out.count(b"connection: keep-alive\r\n") == len(client.answers([b"GET"] * 2)) == 2
     assert not client.line.closed
+
+
+PIECES = st.sampled_from([*REFUSED.values(), *TAKEN.values(), SMUGGLED])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=4), st.integers(0, 1 << 32), st.integers(0, 4))
+def test_no_bytes_are_an_error_of_ours(pieces: list[bytes], seed: int, damaged: int) -> None:
+    choose, data = Random(seed), bytearray(b"".join(pieces))  # noqa: S311 - bytes to try, no secret
+    for _ in range(damaged):
+        data[choose.randrange(len(data))] = choose.choice(b"\0\t\n\r :;0a\xff")
+    client = Client()
+    client.sends(bytes(data))
+    client.wire.ended()
+    client.line.loop.turn()
+
+    assert b"HTTP/1.1 5" not in client.line.out
+    assert client.line.closed or client.line.lingers
