@@ -14,6 +14,8 @@ from modelway.training.candidates.input_graph import together
 from modelway.training.candidates.logistic import FittedLogistic, Logistic
 from modelway.training.encoding import Floats
 
+PER_LEAF, PER_ROUND = "positives_per_leaf", "positives_per_round"
+FEWEST_LEAVES, FEWEST_ROUNDS = 4, 80
 LINE_SHARE, LINE_ROUNDS = "line_share", "line_rounds"
 TREES_MARGIN, LINE_MARGIN = "trees_margin", "line_margin"
 
@@ -23,6 +25,9 @@ class Blend:
 
     Trees find interactions and answer beyond what they have seen with the nearest leaf; a line goes on. Where
     the world drifts and positives are few, neither is the better one for long (ADR 69).
+
+    The trees have no more leaves and rounds than their positives pay for, `positives_per_leaf` and
+    `positives_per_round`; fewer than `FEWEST_LEAVES` and `FEWEST_ROUNDS` are only had by asking. 0: no limit.
     """
 
     rounds_param: ClassVar[str] = Hgb.rounds_param
@@ -33,6 +38,8 @@ class Blend:
         "C": Logistic.defaults["C"],
         LINE_ROUNDS: Logistic.defaults[Logistic.rounds_param],
         LINE_SHARE: 0.3,
+        PER_LEAF: 50,
+        PER_ROUND: 2,
     }
 
     def fit(self, train: Rows, validation: Rows | None, recipe: Recipe, on_epoch: OnEpoch) -> "FittedBlend":
@@ -43,10 +50,10 @@ class Blend:
         """
         params = complete("blend", self.defaults, recipe.params)
         share = _share(params[LINE_SHARE])
-        shared = {name: value for name, value in params.items() if name in Hgb.defaults}
+        trees_params = _grown_by(int(train.y.sum()), params)
         line = {name: params[name] for name in Logistic.defaults if name in params}
         line[Logistic.rounds_param] = params[LINE_ROUNDS]
-        trees = Hgb().fit(train, validation, Recipe(recipe.inputs, shared, recipe.seed), on_epoch)
+        trees = Hgb().fit(train, validation, Recipe(recipe.inputs, trees_params, recipe.seed), on_epoch)
         fitted = Logistic().fit(train, None, Recipe(recipe.inputs, line, recipe.seed), on_epoch)
         return FittedBlend(trees, fitted, share)
 
@@ -104,6 +111,16 @@ class FittedBlend:
         parts = {"trees": self.trees.dump(), "line": self.line.dump()}
         told = {name: base64.b64encode(content).decode() for name, content in parts.items()}
         return json.dumps({**told, LINE_SHARE: self.line_share}).encode()
+
+
+def _grown_by(positives: int, params: Params) -> dict[str, Value]:
+    """The trees' own hyper-parameters, size and number cut to what the positives pay for."""
+    trees = {name: value for name, value in params.items() if name in Hgb.defaults}
+    sizes = (("max_leaf_nodes", PER_LEAF, FEWEST_LEAVES), (Hgb.rounds_param, PER_ROUND, FEWEST_ROUNDS))
+    for name, price, fewest in sizes:
+        if each := int(params[price]):
+            trees[name] = min(int(params[name]), max(fewest, positives // each))
+    return trees
 
 
 def _share(given: Value) -> float:

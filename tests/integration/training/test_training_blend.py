@@ -28,7 +28,8 @@ def margins(kind, task, params):
 def test_it_is_the_weighted_mean_of_the_two_kinds_fitted_alone(share, task):
     trees, line = margins("hgb", task, TREES), margins("logistic", task, {**LINE, "rounds": 4})
 
-    found = margins("blend", task, {**TREES, **LINE, "line_rounds": 4, "line_share": share})
+    unlimited = {"positives_per_leaf": 0, "positives_per_round": 0}
+    found = margins("blend", task, {**TREES, **LINE, **unlimited, "line_rounds": 4, "line_share": share})
 
     np.testing.assert_allclose(found, (1 - share) * trees + share * line, rtol=1e-12)
     assert np.abs(trees - line).max() > 0.1
@@ -54,3 +55,26 @@ def test_a_hyper_parameter_of_neither_is_refused(task):
 def test_a_share_that_is_none_is_refused(share, task):
     with pytest.raises(ConfigError, match="line_share"):
         margins("blend", task, {**TREES, "line_share": share})
+
+
+@pytest.mark.parametrize(
+    ("prices", "rounds", "leaves"),
+    [
+        pytest.param({"positives_per_leaf": 20, "positives_per_round": 2}, 100, 10, id="both-cut"),
+        pytest.param(
+            {"positives_per_leaf": 90, "positives_per_round": 9}, 80, 4, id="no-fewer-than-the-fewest"
+        ),
+        pytest.param({"positives_per_leaf": 0, "positives_per_round": 0}, 120, 12, id="no-limit"),
+        pytest.param({"positives_per_leaf": 1, "positives_per_round": 1}, 120, 12, id="enough-for-all"),
+    ],
+)
+def test_trees_are_cut_to_what_the_positives_pay_for(prices, rounds, leaves, task):
+    inputs, rows = task
+    y = np.zeros(len(rows.y), dtype=np.int8)
+    y[np.argsort(np.nan_to_num(rows.X[:, 0]))[:200]] = 1
+    params = {"max_iter": 120, "max_leaf_nodes": 12, "min_samples_leaf": 1, **prices}
+
+    made = kind_named("blend").fit(Rows(rows.X, y), None, Recipe(inputs, params, 3), ignore_epoch)
+
+    assert made.rounds == rounds
+    assert max(tree[0].get_n_leaf_nodes() for tree in made.trees.model._predictors) == leaves
