@@ -91,12 +91,15 @@ def _around(body: bytes) -> tuple[bytes, bytes]:
 
 
 def _parted(before: bytes, after: bytes) -> tuple[tuple[bytes, bytes], str | None]:
-    """The same without the id, and the id: empty where there is none, None where it cannot be told."""
+    """The same without the id, and the id: empty where there is none, None where it cannot be told.
+
+    An id at the end leaves its name there: what ends without one is whole, and nothing may follow it.
+    """
     prefix, repeated = parted(before)
     at = after.find(_ID)
     if at < 0:
         return (repeated, after), id_in(prefix)
-    return (repeated, after[:at]), id_at_end(after[at:]) if prefix == NOTHING else None
+    return (repeated, after[: at + len(_ID)]), id_at_end(after[at:]) if prefix == NOTHING else None
 
 
 def _plain(repeated: bytes, after: bytes) -> bool:

@@ -96,6 +96,7 @@ def test_the_numbers_and_the_id_of_a_known_wording_may_be_others(decoder: V2Deco
         body(before="{", after='}],"id":"8"'),
         body(before="{", after='}],"id":"8"}}'),
         body(before="{", after='}] "id":"8"}'),
+        body(before="{", after='}]}"id":"8"}'),
         body(after='}],"outputs":[{"name":"decision"}]}'),
     ],
 )
