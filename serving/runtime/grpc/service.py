@@ -13,10 +13,11 @@ from serving.runtime.grpc.messages import message
 from serving.runtime.grpc.parts import check_parts
 from serving.runtime.grpc.streams import Stream
 from serving.runtime.grpc.watching import Watcher
+from serving.runtime.journal import journal
 from serving.runtime.problems import RequestError
 from serving.runtime.reply import error_body
 from serving.runtime.repository import REVISION
-from serving.runtime.transport import Door, Headers, Respond
+from serving.runtime.transport import INTERNAL_ERROR, Door, Headers, Respond
 
 _SERVICE, _HEALTH = "/inference.GRPCInferenceService/", "/grpc.health.v1.Health/"
 _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = 1, 2, 3
@@ -67,13 +68,21 @@ class Service:
         if self._door is not None:
             inside = self._door.open(head, respond)
             if inside is not None:
-                self._door.answer(head, body, inside, start_ns)
+                self._behind(self._door, head, body, inside, start_ns)
             return
         at_once = self._app.at_once(head)
         if at_once is None:
             self._app.answer(head, body, respond, start_ns)
         else:
             respond(*at_once)
+
+    def _behind(self, door: Door, head: CallHead, body: bytes, inside: Respond, start_ns: int) -> None:
+        """Who was let in is seen going out, also where the application raises."""
+        try:
+            door.answer(head, body, inside, start_ns)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            journal("grpc_failed", error=repr(error))
+            inside(*INTERNAL_ERROR)
 
     def _rest(self, kind: str, asks: Asks, says: Says) -> Verb:
         request_class, response_class = message(f"{kind}Request"), message(f"{kind}Response")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from modelway.bundle.bundle import Bundle
 from serving.runtime.app import App
+from serving.runtime.front import front_of
 from serving.runtime.grpc import answers, frames
 from serving.runtime.grpc.calls import CallHead, code_of
 from serving.runtime.grpc.fields import Fields
@@ -26,7 +27,7 @@ from serving.runtime.grpc.server import wiring
 from serving.runtime.grpc.service import Service
 from serving.runtime.model import Model
 from serving.runtime.served import Served
-from serving.runtime.settings import Settings
+from serving.runtime.settings import Limits, Settings
 
 LIMIT = 1000
 LIVE = b"/inference.GRPCInferenceService/ServerLive"
@@ -209,3 +210,28 @@ def test_a_refusal_is_not_much_longer_than_what_it_refuses(
     )  # a few bytes now: all is in the table
 
     assert 0 < len(link.take()) < 500
+
+
+def test_a_call_that_the_application_failed_gives_its_place_back(
+    bundled: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = bundled("logistic")
+    settings = Settings(grpc_port=0, limits=Limits(max_in_flight=1))
+    app = App([Served(bundle, "r1", Model(bundle))], settings)
+    app.ready = True
+    front = front_of(app, settings, app.sources)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(app, "answer", fails)
+    link = Link()
+    client = Client(wiring(Service(app, front))(link), link)  # type: ignore[arg-type]  # as above
+    infer = fields_of(b"/inference.GRPCInferenceService/ModelInfer")
+    asked = message("ModelInferRequest")(model_name=bundle.signature.model_name).SerializeToString()
+    for number in (1, 3):
+        client.ask(number, packed(asked), infer)
+
+    said = [dict(getattr(event, "headers", None) or ()) for event in client.events]
+    codes = [fields[b"grpc-status"] for fields in said if b"grpc-status" in fields]
+    assert codes == [b"13", b"13"]  # INTERNAL, and not UNAVAILABLE for want of room
