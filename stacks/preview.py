@@ -6,6 +6,7 @@ from typing import Any
 from modelway.errors import ConfigError
 from modelway.registry.model_version import ModelVersion
 from serving.rollout.kserve import KServeTarget
+from serving.rollout.plan import climbs
 from serving.rollout.strategies import FULL, Strategy
 from stacks.active import serving_target
 from stacks.release import full_capacity, revision_for
@@ -34,12 +35,7 @@ def preview(
             remedy="switch to one, such as `kubernetes`, or start the rollout and abort it",
         )
     blue_green = strategy == Strategy.BLUE_GREEN
-    if strategy not in {Strategy.CANARY, Strategy.BLUE_GREEN}:
-        raise ConfigError(
-            f"--dry-run of {strategy} on a cluster",
-            expected="canary or blue-green: nothing mirrors traffic there",
-            remedy="choose one of them",
-        )
+    _require_possible(strategy, weights)
     asked: dict[str, Any] = {"strategy": strategy, "replicas": replicas}
     needed = full_capacity(target, asked) if target.running else {}
     return target.planned_diff(
@@ -47,3 +43,18 @@ def preview(
         weights=(FULL,) if blue_green else weights,
         replicas=int(needed.get("replicas") or replicas or 1),
     )
+
+
+def _require_possible(strategy: str, weights: Sequence[int]) -> None:
+    if strategy not in {Strategy.CANARY, Strategy.BLUE_GREEN}:
+        raise ConfigError(
+            f"--dry-run of {strategy} on a cluster",
+            expected="canary or blue-green: nothing mirrors traffic there",
+            remedy="choose one of them",
+        )
+    if not climbs(weights):
+        raise ConfigError(
+            f"weights {', '.join(map(str, weights))}",
+            expected="percentages rising from 1 or more to 100",
+            remedy="for instance --weights 5,25,50,100",
+        )

@@ -1,7 +1,9 @@
 """What a rollout will do, step by step, and how much evidence each step asks for."""
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -81,6 +83,12 @@ class Limits(Frozen):
     """Where answers are compared; None where they are not."""
 
 
+def climbs(weights: Sequence[int]) -> bool:
+    """Whether these are the shares of a rollout: from 1 percent or more, rising, to all traffic."""
+    rising = all(a < b for a, b in pairwise(weights))
+    return bool(weights) and rising and weights[0] >= 1 and weights[-1] == FULL
+
+
 class Plan(Frozen):
     """A whole rollout, fixed before it begins."""
 
@@ -113,8 +121,7 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        rising = all(a < b for a, b in zip(self.weights, self.weights[1:], strict=False))
-        if not self.weights or not rising or self.weights[0] < 1 or self.weights[-1] != FULL:
+        if not climbs(self.weights):
             raise ValueError(f"weights must rise from 1 or more to 100, got {self.weights}")
         if self.slo.max_error_rate <= 0:
             raise ValueError("no number of requests shows an error rate of 0: set max_error_rate above 0")

@@ -134,6 +134,36 @@ def test_a_strategy_that_a_cluster_cannot_carry_out_is_refused_before_anything_r
     assert not (busy_api.objects.get(ISVC, "paint") or {})["spec"].get("canary")
 
 
+def test_a_preview_of_blue_green_switches_once_with_as_many_pods_as_are_live(
+    call: Callable[..., str],
+    busy_api: FakeKubernetesApi,
+    make_target: Callable[[FakeKubernetesApi], KServeTarget],
+    runs_as: RunsAs,
+) -> None:
+    first = call("start", "paint@1", "--dry-run", "--strategy", "blue-green")
+    assert "+++ create InferenceService paint" in first
+    make_target(busy_api).serve(runs_as("good", 1), replicas=3)
+
+    told = call("start", "paint@2", "--dry-run", "--strategy", "blue-green", "--weights", "5,100")
+    titles = [line.removeprefix("+++ ") for line in told.splitlines() if line.startswith("+++ ")]
+    assert titles == ["deploy without traffic", "100 % of traffic", "promote"]
+    assert "+    minReplicas: 3\n" in told  # of the canary
+    assert "+  minReplicas: 6\n" in told  # KServe takes the canary's from the stable arm's
+    assert not (busy_api.objects.get(ISVC, "paint") or {})["spec"].get("canary")
+
+    fewer = call("start", "paint@2", "--dry-run", "--strategy", "blue-green", "--replicas", "2")
+    assert "+    minReplicas: 2\n" in fewer
+    assert "+++ pods for 100 %" in fewer
+
+
+@pytest.mark.parametrize("weights", ["5,150", "-5,100", "50,25,100", "5,25"])
+def test_weights_that_no_rollout_takes_have_no_preview(call: Callable[..., str], weights: str) -> None:
+    call("start", "paint@1")
+
+    with pytest.raises(ConfigError, match="weights"):
+        call("start", "paint@2", "--dry-run", f"--weights={weights}")
+
+
 def test_a_preview_of_the_local_gateway_is_refused(
     call: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
