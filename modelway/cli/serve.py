@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from modelway.cli.output import emit
-from modelway.errors import ConfigError, InputError
+from modelway.errors import ConfigError, InputError, TransitionError
 from modelway.home import Home
 
 if TYPE_CHECKING:
@@ -183,7 +183,15 @@ def _serve(
     try:
         _wait_for_a_signal()
     finally:
-        target.stop()
+        _end(target)
+
+
+def _end(target: "LocalTarget") -> None:
+    try:
+        _stop(target)
+    except TransitionError:
+        print("it serves on; `modelway serve --stop` stops it later")
+        raise
 
 
 def _stop(target: "LocalTarget") -> None:

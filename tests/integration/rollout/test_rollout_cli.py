@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,21 @@ def test_a_gateway_is_not_stopped_under_who_moves_its_traffic(
         call(serve, "--stop")
     assert "`modelway rollout abort paint` ends it" in str(refused.value)
     call(serve, "--stop")
+
+
+def test_ctrl_c_stops_no_gateway_under_who_moves_its_traffic(
+    call: Callable[..., Any], target: LocalTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as elsewhere:
+        turn = Records(target.root).turn("paint", "the rollout of paint@2", drives=True)
+        monkeypatch.setattr(serve, "_wait_for_a_signal", lambda: elsewhere.enter_context(turn))
+        with pytest.raises(TransitionError, match=r"paint: the rollout of paint@2"):
+            call(serve, "paint", "--port", str(free_port()))
+        assert target.running
+
+    monkeypatch.setattr(serve, "_wait_for_a_signal", lambda: None)
+    call(serve, "paint")
+    assert not target.running
 
 
 def test_serve_needs_a_name_or_a_bundle(call: Callable[..., Any]) -> None:
