@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelway.errors import ConfigError
-from serving.kserve.spec import MAX_NAME_LENGTH, NAME_PATTERN
+from serving.kserve.spec import MAX_NAME_LENGTH, NAME_PATTERN, NAMESPACE_PATTERN
 
 _OBJECT = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """RFC 1123 subdomain: Secrets, volume claims."""
@@ -30,20 +30,20 @@ def require_names(options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if not isinstance(value, str) or (not value and option not in {"image", "namespace", "name"}):
             continue
-        if option in {"namespace", "name"}:
-            _require_label(option, value)
+        if option == "name":
+            _require_label(option, value, NAME_PATTERN, "a letter first")
+        elif option == "namespace":
+            _require_label(option, value, NAMESPACE_PATTERN, "none of them `-` at either end")
         elif option.endswith(("_secret", "_claim")):
             _require_object(option, value)
         elif option.endswith("image"):
             _require_image(option, value)
 
 
-def _require_label(option: str, value: str) -> None:
-    if not re.fullmatch(NAME_PATTERN, value) or value.endswith("\n") or len(value) > MAX_NAME_LENGTH:
+def _require_label(option: str, value: str, pattern: str, rule: str) -> None:
+    if not re.fullmatch(pattern, value) or value.endswith("\n") or len(value) > MAX_NAME_LENGTH:
         raise _refused(
-            option,
-            value,
-            f"lower-case letters, digits and `-`, a letter first; {MAX_NAME_LENGTH} characters at most",
+            option, value, f"lower-case letters, digits and `-`, {rule}; {MAX_NAME_LENGTH} characters at most"
         )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from modelway.contract import Frozen
 from serving.kserve.pods import GRPC_PORT, PodExtras
-from serving.kserve.spec import NAME_PATTERN, Manifest
+from serving.kserve.spec import NAME_PATTERN, NAMESPACE_PATTERN, Manifest
 
 HTTP_PORT = 8080
 TRITON_METRICS_PORT = 8002
@@ -25,7 +25,7 @@ class ModelwayRuntime(Frozen):
     image: str = Field(min_length=1)
     """With a tag or digest: two pulls of one revision must not differ."""
     name: str = Field(default="modelway", pattern=NAME_PATTERN)
-    namespace: str = Field(default="default", pattern=NAME_PATTERN)
+    namespace: str = Field(default="default", pattern=NAMESPACE_PATTERN)
     cpu: str = "1"
     memory: str = "512Mi"
     extras: PodExtras = PodExtras()
@@ -37,7 +37,7 @@ class TritonRuntime(Frozen):
     image: str = Field(min_length=1)
     """TensorRT's major.minor in it must be the one that built a `model.plan`."""
     name: str = Field(default="triton-gpu", pattern=NAME_PATTERN)
-    namespace: str = Field(default="default", pattern=NAME_PATTERN)
+    namespace: str = Field(default="default", pattern=NAMESPACE_PATTERN)
     gpus: int = Field(default=1, ge=0)
     cpu_request: str = "2"
     cpu_limit: str = "4"

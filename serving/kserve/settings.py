@@ -69,6 +69,6 @@ class KServeSettings(Frozen):
         except ValidationError as error:
             raise ConfigError(
                 f"service `{name}` in namespace `{self.namespace}`: {error.errors()[0]['msg'].lower()}",
-                expected="lower-case letters, digits and `-`, a letter first; 40 characters at most",
+                expected="lower-case letters, digits and `-`; the name a letter first, 40 characters at most",
                 remedy="name the use case or the namespace so",
             ) from error

@@ -17,6 +17,8 @@ SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""An RFC 1123 label, which may begin with a digit; names of Services (RFC 1035) may not."""
 MAX_NAME_LENGTH = 63
 CANARY, STANDBY = "r", "s"
 """First letter of a predictor's name: of a rollout's canary, and of a former revision that is kept loaded."""
@@ -48,7 +50,7 @@ class Service(Frozen):
     """What all revisions of one InferenceService have in common."""
 
     name: str = Field(pattern=NAME_PATTERN, max_length=40)
-    namespace: str = Field(default="default", pattern=NAME_PATTERN, max_length=MAX_NAME_LENGTH)
+    namespace: str = Field(default="default", pattern=NAMESPACE_PATTERN, max_length=MAX_NAME_LENGTH)
     mode: Mode = Mode.STANDARD
     runtime: str = Field(default="modelway", pattern=NAME_PATTERN)
     """Name of the ServingRuntime."""

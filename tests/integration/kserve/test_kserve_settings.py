@@ -72,6 +72,10 @@ def test_a_wrong_setting_is_named(changes: dict[str, object], said: str):
         KServeSettings.of(config(**changes))
 
 
+def test_a_namespace_may_begin_with_a_digit():
+    assert KServeSettings.of(config(namespace="7days")).service_of("credit").namespace == "7days"
+
+
 @pytest.mark.parametrize("name", ["iris_quality", "Credit", "7days", "c" * 41])
 def test_a_name_that_kubernetes_would_not_take_is_refused(name: str):
     with pytest.raises(ConfigError, match="lower-case"):

@@ -25,6 +25,7 @@ def run(folder: Path, **changes: str) -> int:
 
 def test_names_as_a_cluster_takes_them_are_taken(tmp_path: Path) -> None:
     assert run(tmp_path) == 0
+    assert run(tmp_path, **{"--namespace": "7days"}) == 0
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,9 @@ def test_names_as_a_cluster_takes_them_are_taken(tmp_path: Path) -> None:
         ("--namespace", "models\n"),
         ("--namespace", "models/../kube-system"),
         ("--namespace", "m" * 64),
+        ("--namespace", "7days-"),
         ("--name", "mod_elway"),
+        ("--name", "7days"),
         ("--name", "modelway-"),
         ("--keys-secret", "client keys"),
         ("--keys-secret", "keys..yaml"),
