@@ -53,7 +53,11 @@ def choose(bundle: Bundle, graph: "OnnxGraph") -> tuple[Backend, str]:
     try:
         return _engine(bundle, listed, graph)
     except EngineError as error:
-        return graph, f"{len(listed)} engines of the bundle are not used: {error.found}"
+        return graph, f"{_counted(listed)} not used: {error.found}"
+
+
+def _counted(listed: Sequence[EngineFingerprint]) -> str:
+    return "1 engine of the bundle is" if len(listed) == 1 else f"{len(listed)} engines of the bundle are"
 
 
 def _engine(bundle: Bundle, listed: Sequence[EngineFingerprint], graph: "OnnxGraph") -> tuple[Backend, str]:

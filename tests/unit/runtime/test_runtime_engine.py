@@ -111,7 +111,7 @@ def test_engines_that_nothing_here_can_run_are_named_with_the_reason(carrying):
     model = Model(carrying(listed(engine(graph_sha256=carrying.graph_sha256()))))
 
     assert model.platform == "onnxruntime"
-    assert model.why == f"1 engines of the bundle are not used: {reason}"
+    assert model.why == f"1 engine of the bundle is not used: {reason}"
     assert model.one([0.0, 0.0, 0.0])[0] == 0.5
 
 
