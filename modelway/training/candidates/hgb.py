@@ -71,8 +71,16 @@ class FittedHgb:
 
     def graph(self) -> GraphPart:
         """One TreeEnsembleRegressor."""
-        base = float(np.ravel(self.model._baseline_prediction)[0])  # noqa: SLF001 - it has no public name
-        return ensemble(_nodes(self.model), base)
+        return ensemble(self.nodes(), self.base)
+
+    def nodes(self) -> Iterator[TreeNode]:
+        """Of all trees, one tree after the other."""
+        return _nodes(self.model)
+
+    @property
+    def base(self) -> float:
+        """Log-odds before any tree."""
+        return float(np.ravel(self.model._baseline_prediction)[0])  # noqa: SLF001 - it has no public name
 
     def dump(self) -> bytes:
         """Pickle, for the parity gate."""

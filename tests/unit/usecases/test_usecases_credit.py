@@ -176,7 +176,6 @@ def test_derived_features_by_hand() -> None:
 
     values = rows.select(pl.sql_expr(text).alias(name) for name, text in sql.items())
 
-    assert values["guaranteed_share"].to_list() == [0.8, 0.8, 0.8]
     assert values["same_state"].to_list() == [0.0, 1.0, None]
     assert values["new_business"].to_list() == [1.0, 1.0, None]
     assert values["franchise"].to_list() == [0.0, 0.0, 0.0]
